@@ -1,0 +1,114 @@
+/* The arithmetic kernels, as a table of functions per instruction set.
+ *
+ * Every function is built from the same C (src/cpu/simd/NAME.c) for each instruction set. `bf`
+ * tells whether "any" arrays (void *) hold bf16 (true) or f32. n is the batch, hw the pixels or
+ * tokens of an image, c the channels (any number from 1). Arrays do not overlap unless said.
+ * Sums are in f32 with several partial sums or in double; order fixed, so results repeat. */
+#ifndef FEW_CPU_SIMD_H
+#define FEW_CPU_SIMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Group norm arguments; see few_group_norm in op/ops.h. gamma, beta, add, ss may be NULL. */
+typedef struct few_gn_args {
+    int64_t n, hw, c;
+    int groups;
+    bool silu, bf;
+    float eps;
+    const void *x;
+    const float *gamma, *beta, *add, *ss;
+} few_gn_args;
+
+typedef struct few_adam_args {
+    int64_t n;               /* elements, from a 16-element boundary */
+    float *p, *m, *v;        /* masters and moments, updated */
+    const float *const *grad;/* n_grad partial gradients to be summed in order */
+    int n_grad;
+    float grad_scale;        /* clipping factor */
+    float lr, beta1, beta2, eps, weight_decay;
+    float correct1, correct2; /* 1/(1-beta1^t), 1/(1-beta2^t) */
+    float rectify;           /* Adam: 1. RAdam: r_t > 0, or 0: step with the plain momentum */
+    int n_ema;
+    float *const *ema;
+    const float *ema_decay;  /* effective decay of this step */
+} few_adam_args;
+
+typedef struct few_simd {
+    const char *name; /* "portable", "avx2", "avx512" */
+
+    void (*to_bf16)(uint16_t *dst, const float *src, int64_t n);
+    void (*from_bf16)(float *dst, const uint16_t *src, int64_t n);
+
+    /* y (type of x), stats[n,groups,2] (may be NULL). scratch: 4*c floats. */
+    void (*group_norm)(const few_gn_args *a, void *y, float *stats, float *scratch);
+    /* dx may be NULL; dgamma[c], dbeta[c], dadd[n,c], dss[n,2c] each may be NULL and are
+     * overwritten. scratch: 16*c floats. */
+    void (*group_norm_grad)(const few_gn_args *a, const float *stats, const void *dy, void *dx,
+                            float *dgamma, float *dbeta, float *dadd, float *dss, float *scratch);
+
+    void (*silu)(bool bf, void *y, const void *x, int64_t n);
+    void (*silu_grad)(bool bf, void *dx, const void *x, const void *dy, int64_t n);
+    void (*add)(bool bf, void *y, const void *a, const void *b, int64_t n); /* y may be a */
+    void (*affine)(bool bf, void *y, const void *x, float a, float b, int64_t n); /* y may be x */
+    void (*mul)(float *y, const float *a, const float *b, int64_t n);
+    void (*div)(float *y, const float *a, const float *b, int64_t n);
+    void (*sqrt)(float *y, const float *a, int64_t n);
+    /* y[i,:] = sum_k c[k][i] x[k][i,:]; x[k] bf16 when bit k of bf is set; y bf16 when y_bf. */
+    void (*lincomb)(void *y, bool y_bf, int terms, const void *const *x, unsigned bf,
+                    const float *const *c, int64_t n, int64_t d);
+    void (*mean_square)(bool bf, float *y, const void *x, int64_t n, int64_t d);
+    void (*huber_mean)(bool bf, float *y, const void *x, float e, int64_t n, int64_t d);
+    void (*huber_mean_grad)(bool bf, void *dx, const void *x, const float *dloss, float e,
+                            int64_t n, int64_t d);
+    void (*dequantize)(float *y, const uint8_t *x, int64_t n);
+
+    /* Rows of S scores in place: p = exp(scale*s - lse), lse = log sum exp(scale*s).
+     * out may be bf16 (then another array) or NULL for in place f32. */
+    void (*softmax_rows)(float *s, void *out_bf16, float *lse, float scale, int64_t rows,
+                         int64_t cols);
+    /* ds = scale * p * (dp - delta[row]), with p = exp(scale*s - lse[row]) recomputed from s.
+     * p_out and ds_out have type bf (may be NULL for p_out). */
+    void (*softmax_grad_rows)(bool bf, const float *s, const float *dp, const float *lse,
+                              const float *delta, float scale, void *p_out, void *ds_out,
+                              int64_t rows, int64_t cols);
+    /* delta[i] = sum_j a[i,j] b[i,j] over rows with the given strides (elements). */
+    void (*row_dot)(bool bf, float *delta, const void *a, const void *b, int64_t rows, int64_t cols,
+                    int64_t stride_a, int64_t stride_b);
+
+    /* Images, channels last. */
+    void (*concat)(int elem, void *y, const void *a, const void *b, int64_t rows, int64_t ca,
+                   int64_t cb); /* elem: bytes of an element */
+    void (*slice)(int elem, void *y, const void *x, int64_t rows, int64_t c, int64_t from,
+                  int64_t count);
+    void (*upsample2)(bool bf, void *y, const void *x, float scale, int64_t n, int64_t h, int64_t w,
+                      int64_t c); /* h, w of x */
+    void (*pool2)(bool bf, void *y, const void *x, float scale, int64_t n, int64_t h, int64_t w,
+                  int64_t c); /* h, w of y */
+    void (*mean_hw)(bool bf, float *y, const void *x, float scale, int64_t n, int64_t hw,
+                    int64_t c);
+    void (*broadcast_hw)(bool bf, void *y, const float *x, float scale, int64_t n, int64_t hw,
+                         int64_t c);
+    /* db[o] = sum over rows of dy[row,o]. */
+    void (*column_sum)(bool bf, float *db, const void *dy, int64_t rows, int64_t cols);
+
+    /* Philox (base/philox.h). rng: n rows of (seed lo, seed hi, step, sample); d elements each.
+     * Normal numbers within 2e-6 relative (+1e-6) of few_philox_normal. */
+    void (*noise)(float *y, const int32_t *rng, uint32_t purpose, int64_t n, int64_t d);
+    void (*dropout)(bool bf, void *y, const void *x, const int32_t *rng, uint32_t purpose, float p,
+                    int64_t n, int64_t d);
+
+    /* Sum of squares of the summed gradients, in double; and the update in one pass. */
+    double (*grad_square)(const float *const *grad, int n_grad, int64_t n);
+    void (*adam)(const few_adam_args *a);
+    void (*accumulate)(float *y, const float *x, int64_t n); /* y += x */
+} few_simd;
+
+/* The table for this CPU (or FEW_ISA); never NULL. FEW_ISA naming one that this CPU lacks gives the
+ * best it has; *why, when not NULL, says what was chosen and for what reason (static text). */
+const few_simd *few_simd_get(const char **why);
+/* A table by name, NULL when unknown or this CPU cannot run it. */
+const few_simd *few_simd_named(const char *name);
+
+#endif
