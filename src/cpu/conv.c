@@ -1,0 +1,94 @@
+/* conv2d and its gradients through oneDNN, channels last. */
+#include "base/alloc.h"
+#include "cpu/weighted.h"
+
+enum { STRIDE, PAD0, PAD1 }; /* attributes; see few_conv2d */
+
+/* x [n,h,w,c], w [o,c,kh,kw], y [n,oh,ow,o] -> the primitive's arguments. */
+static few_dnn_conv sizes(const few_attrs *a, const few_shape *x, const few_shape *w,
+                          const few_shape *y, few_dtype type)
+{
+    return (few_dnn_conv){ .n = x->d[0],
+                           .h = x->d[1],
+                           .w = x->d[2],
+                           .c = x->d[3],
+                           .o = w->d[0],
+                           .kh = w->d[2],
+                           .kw = w->d[3],
+                           .oh = y->d[1],
+                           .ow = y->d[2],
+                           .stride = (int)a->i[STRIDE],
+                           .pad0 = (int)a->i[PAD0],
+                           .pad1 = (int)a->i[PAD1],
+                           .type = type };
+}
+
+static few_status make(few_weighted **out, few_dnn_kind kind, const few_dnn_conv *c, few_error *err)
+{
+    few_weighted *w = few_calloc(1, sizeof *w);
+    if (!w)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a convolution");
+    const few_status st = few_dnn_conv_make(&w->prim, kind, c, err);
+    if (st != FEW_OK)
+        few_free(w);
+    else
+        *out = w;
+    return st;
+}
+
+static few_status conv_prepare(few_cpu_prep *p, few_error *err)
+{
+    const few_cpu_call *c = &p->call;
+    few_dnn_conv s = sizes(&c->node->a, c->is[0], c->is[1], c->os[0], c->in_type[0]);
+    few_weighted *w;
+    s.bias = c->is[2] != NULL;
+    FEW_TRY(make(&w, FEW_DNN_CONV, &s, err));
+    return few_weighted_ready(p, w, 1, c->is[1], err);
+}
+
+static void conv_run(const few_cpu_call *c)
+{
+    const few_weighted *w = c->state;
+    few_dnn_run(&w->prim, c->in[0], few_weighted_get(w, c, c->in[1]), c->in[2], c->out[0],
+                c->scratch);
+    if (c->in[3])
+        few_weighted_add(c, c->in[3]);
+}
+
+static few_status data_prepare(few_cpu_prep *p, few_error *err)
+{
+    const few_cpu_call *c = &p->call;
+    const few_dnn_conv s = sizes(&c->node->a, c->os[0], c->is[1], c->is[0], c->in_type[0]);
+    few_weighted *w;
+    FEW_TRY(make(&w, FEW_DNN_CONV_DATA, &s, err));
+    return few_weighted_ready(p, w, 1, c->is[1], err);
+}
+
+static void data_run(const few_cpu_call *c)
+{
+    const few_weighted *w = c->state;
+    few_dnn_run(&w->prim, c->out[0], few_weighted_get(w, c, c->in[1]), NULL, c->in[0], c->scratch);
+}
+
+static few_status weights_prepare(few_cpu_prep *p, few_error *err)
+{
+    const few_cpu_call *c = &p->call;
+    few_dnn_conv s = sizes(&c->node->a, c->is[0], c->os[0], c->is[1], c->in_type[0]);
+    few_weighted *w;
+    s.bias = p->used[1];
+    FEW_TRY(make(&w, FEW_DNN_CONV_WEIGHTS, &s, err));
+    return few_weighted_grad_ready(p, w, c->os[0], s.o, err);
+}
+
+const few_cpu_kernel few_cpu_conv2d = {
+    .op = "conv2d", .prepare = conv_prepare, .run = conv_run, .release = few_weighted_release
+};
+const few_cpu_kernel few_cpu_conv2d_grad_input = { .op = "conv2d_grad_input",
+                                                   .prepare = data_prepare,
+                                                   .run = data_run,
+                                                   .release = few_weighted_release };
+const few_cpu_kernel few_cpu_conv2d_grad_weights = { .op = "conv2d_grad_weights",
+                                                     .prepare = weights_prepare,
+                                                     .run = few_weighted_grad_run,
+                                                     .finish = few_weighted_grad_finish,
+                                                     .release = few_weighted_release };

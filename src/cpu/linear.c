@@ -1,0 +1,71 @@
+/* linear and its gradients through oneDNN's inner product, over [rows, features]. */
+#include "base/alloc.h"
+#include "cpu/weighted.h"
+
+static few_status make(few_weighted **out, few_dnn_kind kind, few_dtype type, const few_shape *x,
+                       const few_shape *w_shape, bool bias, few_error *err)
+{
+    const int64_t i = w_shape->d[1], o = w_shape->d[0];
+    const int64_t rows = few_shape_count(x) / x->d[x->rank - 1];
+    few_weighted *w = few_calloc(1, sizeof *w);
+    if (!w)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a linear layer");
+    const few_status st = few_dnn_linear_make(&w->prim, kind, type, rows, i, o, bias, err);
+    if (st != FEW_OK)
+        few_free(w);
+    else
+        *out = w;
+    return st;
+}
+
+static few_status linear_prepare(few_cpu_prep *p, few_error *err)
+{
+    const few_cpu_call *c = &p->call;
+    few_weighted *w;
+    FEW_TRY(make(&w, FEW_DNN_LINEAR, c->in_type[0], c->is[0], c->is[1], c->is[2] != NULL, err));
+    return few_weighted_ready(p, w, 1, c->is[1], err);
+}
+
+static void linear_run(const few_cpu_call *c)
+{
+    const few_weighted *w = c->state;
+    few_dnn_run(&w->prim, c->in[0], few_weighted_get(w, c, c->in[1]), c->in[2], c->out[0],
+                c->scratch);
+    if (c->in[3])
+        few_weighted_add(c, c->in[3]);
+}
+
+static few_status data_prepare(few_cpu_prep *p, few_error *err)
+{
+    const few_cpu_call *c = &p->call;
+    few_weighted *w;
+    FEW_TRY(make(&w, FEW_DNN_LINEAR_DATA, c->in_type[0], c->is[0], c->is[1], false, err));
+    return few_weighted_ready(p, w, 1, c->is[1], err);
+}
+
+static void data_run(const few_cpu_call *c)
+{
+    const few_weighted *w = c->state;
+    few_dnn_run(&w->prim, c->out[0], few_weighted_get(w, c, c->in[1]), NULL, c->in[0], c->scratch);
+}
+
+static few_status weights_prepare(few_cpu_prep *p, few_error *err)
+{
+    const few_cpu_call *c = &p->call;
+    few_weighted *w;
+    FEW_TRY(make(&w, FEW_DNN_LINEAR_WEIGHTS, c->in_type[0], c->is[0], c->os[0], p->used[1], err));
+    return few_weighted_grad_ready(p, w, c->os[0], c->os[0]->d[0], err);
+}
+
+const few_cpu_kernel few_cpu_linear = {
+    .op = "linear", .prepare = linear_prepare, .run = linear_run, .release = few_weighted_release
+};
+const few_cpu_kernel few_cpu_linear_grad_input = { .op = "linear_grad_input",
+                                                   .prepare = data_prepare,
+                                                   .run = data_run,
+                                                   .release = few_weighted_release };
+const few_cpu_kernel few_cpu_linear_grad_weights = { .op = "linear_grad_weights",
+                                                     .prepare = weights_prepare,
+                                                     .run = few_weighted_grad_run,
+                                                     .finish = few_weighted_grad_finish,
+                                                     .release = few_weighted_release };

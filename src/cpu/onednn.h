@@ -1,0 +1,79 @@
+/* oneDNN behind one small header: convolutions, inner products, matrix products and reorders, with
+ * what changed between oneDNN 2 (Debian 12) and 3 kept in onednn.c.
+ *
+ * Layouts: activations are plain, channels last; weights are whatever the primitive likes best
+ * (few_dnn_desc of kind "any" resolved by the primitive), so they are packed once per update. */
+#ifndef FEW_CPU_ONEDNN_H
+#define FEW_CPU_ONEDNN_H
+
+#include "graph/graph.h"
+
+#include <oneapi/dnnl/dnnl.h>
+#include <oneapi/dnnl/dnnl_version.h>
+
+/* The description of an array: type, sizes, layout. A value in oneDNN 2, a handle in 3. */
+typedef struct few_dnn_desc {
+    dnnl_memory_desc_t md;
+    bool set;
+} few_dnn_desc;
+
+void few_dnn_desc_free(few_dnn_desc *d);
+size_t few_dnn_desc_bytes(const few_dnn_desc *d);
+bool few_dnn_desc_equal(const few_dnn_desc *a, const few_dnn_desc *b);
+/* strides NULL: dense row-major order of dims; `any`: the primitive may choose. */
+few_status few_dnn_desc_make(few_dnn_desc *d, few_dtype type, int rank, const int64_t *dims,
+                             const int64_t *strides, bool any, few_error *err);
+
+typedef enum few_dnn_kind {
+    FEW_DNN_CONV,         /* src weights bias? -> dst */
+    FEW_DNN_CONV_DATA,    /* dst' weights -> src' */
+    FEW_DNN_CONV_WEIGHTS, /* src dst' -> weights' bias'? */
+    FEW_DNN_LINEAR,
+    FEW_DNN_LINEAR_DATA,
+    FEW_DNN_LINEAR_WEIGHTS,
+    FEW_DNN_MATMUL /* src weights -> dst, with leading batch dimensions */
+} few_dnn_kind;
+
+/* A primitive with its arrays. Executing is thread-safe with scratch of the caller. */
+typedef struct few_dnn {
+    few_dnn_kind kind;
+    dnnl_primitive_desc_t pd;
+    dnnl_primitive_t prim;
+    few_dnn_desc src, weights, bias, dst; /* as the primitive wants them */
+    size_t scratch_bytes;
+} few_dnn;
+
+/* Convolution in NHWC: x [n,h,w,c], weights [o,c,kh,kw], strides and paddings as op conv2d. */
+typedef struct few_dnn_conv {
+    int64_t n, h, w, c, o, kh, kw, oh, ow;
+    int stride, pad0, pad1;
+    bool bias, sum; /* sum: dst += */
+    bool winograd;  /* try it first (f32) */
+    few_dtype type;
+} few_dnn_conv;
+
+few_status few_dnn_conv_make(few_dnn *p, few_dnn_kind kind, const few_dnn_conv *c, few_error *err);
+/* x [m,i], weights [o,i], y [m,o]. */
+few_status few_dnn_linear_make(few_dnn *p, few_dnn_kind kind, few_dtype type, int64_t m, int64_t i,
+                               int64_t o, bool bias, few_error *err);
+/* dst = src * weights with given descriptions, none of them "any". */
+few_status few_dnn_matmul_make(few_dnn *p, const few_dnn_desc *src, const few_dnn_desc *weights,
+                               const few_dnn_desc *dst, few_error *err);
+void few_dnn_free(few_dnn *p);
+const char *few_dnn_name(const few_dnn *p); /* oneDNN's own name of the implementation */
+
+/* Run on the calling thread. bias may be NULL. */
+void few_dnn_run(const few_dnn *p, const void *src, const void *weights, const void *bias,
+                 const void *dst, void *scratch);
+
+/* Copy between two layouts and types of the same sizes. */
+typedef struct few_dnn_reorder {
+    dnnl_primitive_t prim;
+    few_dnn_desc from, to;
+} few_dnn_reorder;
+few_status few_dnn_reorder_make(few_dnn_reorder *r, const few_dnn_desc *from,
+                                const few_dnn_desc *to, few_error *err);
+void few_dnn_reorder_free(few_dnn_reorder *r);
+void few_dnn_reorder_run(const few_dnn_reorder *r, const void *from, void *to);
+
+#endif

@@ -1,0 +1,93 @@
+/* The CPU plan: what few_backend_cpu makes of a graph. Internal to src/cpu.
+ *
+ * Every computed tensor has a place in an arena laid out once by liveness; each worker has such an
+ * arena, scratch, and gradient accumulators of its own, and runs whole slices alone. */
+#ifndef FEW_CPU_PLAN_H
+#define FEW_CPU_PLAN_H
+
+#include "cpu/kernel.h"
+#include "cpu/onednn.h"
+
+/* Where a tensor's bytes are while a slice runs. */
+typedef enum few_place {
+    FEW_PLACE_NONE,   /* nobody uses it */
+    FEW_PLACE_ARENA,  /* worker arena + offset */
+    FEW_PLACE_FIXED,  /* constants, and what is computed from constants alone: once, shared */
+    FEW_PLACE_INPUT,  /* bound array + slice * bytes */
+    FEW_PLACE_PARAM   /* master arena + offset */
+} few_place;
+
+typedef struct few_slot {
+    few_place place;
+    few_val root;     /* the tensor whose bytes these are (aliases and in-place results) */
+    few_dtype type;   /* concrete */
+    size_t bytes;     /* of one slice */
+    size_t offset;    /* ARENA, FIXED: bytes; PARAM: bytes in the master */
+    int first, last;  /* life, in steps */
+} few_slot;
+
+/* A node to run. */
+typedef struct few_step {
+    const few_node *node;
+    const few_cpu_kernel *kernel; /* NULL: by reference */
+    void *state;
+    few_cpu_call *call;           /* one per worker, pointers of arena tensors already in place */
+    size_t acc_offset, acc_bytes; /* in the worker's accumulators; 0 bytes: none */
+    bool once;                    /* depends on constants only */
+    bool skip;                    /* an alias: nothing to do */
+} few_step;
+
+/* A parameter kept in a second layout and type; made again when the set changes. */
+typedef struct few_pack {
+    int set, param;
+    few_dnn_reorder reorder;
+    void *data;
+    size_t bytes;
+} few_pack;
+
+typedef struct few_worker {
+    char *arena, *scratch, *acc;
+    float *grad; /* [params.count], the accumulators of plain gradients */
+    bool first;  /* no slice since gradients were cleared */
+    char *pad_in; /* a padded copy of the last, partial slice's inputs; then its outputs */
+} few_worker;
+
+struct few_plan {
+    const few_graph *g;
+    few_precision precision;
+    const few_simd *simd;
+    int64_t slice;
+    few_slot *slot; /* per tensor */
+    few_step *step;
+    int n_steps;
+    few_pack *pack;
+    int n_packs, room_packs;
+    few_worker *worker;
+    int n_workers;
+    char *fixed;
+    size_t arena_bytes, fixed_bytes, scratch_bytes, acc_bytes, grad_bytes, pad_bytes;
+    const float *master[FEW_MAX_SETS];
+    bool changed[FEW_MAX_SETS];
+    void **bound; /* per tensor: inputs and named outputs */
+    bool has_grads;
+    double bytes_moved, flops;
+};
+
+/* Ask for parameter tensor `v` in another layout; the answer is an index for few_plan_packed, -1
+ * when v is no parameter (then the kernel must convert by itself). Same wishes share a copy. */
+few_status few_plan_pack(few_plan *p, few_val v, const few_dnn_desc *want, int *index,
+                         few_error *err);
+const void *few_plan_packed(const few_plan *p, int index);
+/* Make the copies of changed sets again, spread over the workers. */
+void few_plan_repack(few_plan *p);
+void few_plan_free_packs(few_plan *p);
+
+/* Give every tensor its place: types, aliases, in-place results, lives, arena offsets. */
+few_status few_plan_layout(few_plan *p, const uint8_t *mark, few_error *err);
+
+/* The optimiser (update.c) and summed gradients (run.c). */
+few_status few_cpu_update(few_plan *p, few_update *u, few_error *err);
+/* Fold kernels' accumulators into each worker's plain gradients; idempotent. */
+void few_plan_fold_gradients(few_plan *p);
+
+#endif

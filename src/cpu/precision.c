@@ -1,0 +1,44 @@
+/* What `precision: auto` means here: bf16 where the CPU multiplies it in tiles (AMX), f32 elsewhere.
+ * AVX512_BF16 alone is slower than f32 on the machines measured. FEW_PRECISION overrides auto. */
+#include "graph/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+static bool has_amx_bf16(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1);
+}
+#else
+static bool has_amx_bf16(void)
+{
+    return false;
+}
+#endif
+
+few_precision few_cpu_resolve(few_precision p, const char **why)
+{
+    const char *none = NULL, **say = why ? why : &none;
+    if (p != FEW_PRECISION_AUTO) {
+        *say = "asked for";
+        return p;
+    }
+    const char *e = getenv("FEW_PRECISION");
+    if (e && !strcmp(e, "f32")) {
+        *say = "FEW_PRECISION=f32";
+        return FEW_PRECISION_F32;
+    }
+    if (e && !strcmp(e, "bf16")) {
+        *say = "FEW_PRECISION=bf16";
+        return FEW_PRECISION_BF16;
+    }
+    if (has_amx_bf16()) {
+        *say = "the CPU has AMX tiles for bf16";
+        return FEW_PRECISION_BF16;
+    }
+    *say = "no AMX: bf16 without tiles is slower than f32";
+    return FEW_PRECISION_F32;
+}
