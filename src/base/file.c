@@ -128,8 +128,12 @@ few_status few_write_file(const char *path, const void *data, size_t n, few_erro
 {
     few_atomic_file a;
     FEW_TRY(few_atomic_open(&a, path, err));
-    if (n)
-        fwrite(data, 1, n, a.f); /* a failure sticks to the stream */
+    errno = 0;
+    if (n && fwrite(data, 1, n, a.f) != n) {
+        const int why = errno;
+        few_atomic_abandon(&a);
+        return few_fail(err, FEW_EIO, "cannot write '%s': %s", path, strerror(why));
+    }
     return few_atomic_commit(&a, err);
 }
 

@@ -57,14 +57,9 @@ static bool is_list(const few_option *o)
     return o->type >= FEW_OPT_INTS;
 }
 
-static void *field_of(const few_option *o, void *target)
+static void *field_of(const few_option *o, const void *target)
 {
-    return (char *)target + o->offset;
-}
-
-static const void *const_field_of(const few_option *o, const void *target)
-{
-    return (const char *)target + o->offset;
+    return (char *)(uintptr_t)target + o->offset;
 }
 
 /* ---- text to values ---- */
@@ -267,6 +262,8 @@ static few_status parse_scalar(const few_option *o, few_option_type type, const 
         }
         if (o->choices && !has_choice(o->choices, text))
             return wrong_choice(o, text, where, err);
+        if (!few_is_utf8(text)) /* YAML and JSON could not hold it */
+            return wrong(o, text, "valid UTF-8", where, err);
         out->s = few_strdup(text);
         return out->s ? FEW_OK : no_memory(err);
     }
@@ -455,7 +452,7 @@ few_status few_options_copy(const few_option *table, void *dst, const void *src,
 {
     for (const few_option *o = table; o->name; o++) {
         const struct kind *k = &kinds[o->type];
-        const void *from = const_field_of(o, src);
+        const void *from = field_of(o, src);
         void *to = field_of(o, dst);
         bool ok = true;
         clear_field(o, dst);
@@ -507,8 +504,7 @@ static void print_double(double d, few_strbuf *out)
     few_strbuf_add(out, text);
 }
 
-/* An element of a list, so that split() gives it back. */
-static void print_escaped(const char *s, few_strbuf *out)
+void few_option_escape(const char *s, few_strbuf *out)
 {
     const size_t n = strlen(s);
     for (size_t i = 0; i < n; i++) {
@@ -541,7 +537,7 @@ static void print_scalar(few_option_type type, const void *at, bool escape, few_
         break;
     default:
         if (s.s && escape)
-            print_escaped(s.s, out);
+            few_option_escape(s.s, out);
         else if (s.s)
             few_strbuf_add(out, s.s);
     }
@@ -550,7 +546,7 @@ static void print_scalar(few_option_type type, const void *at, bool escape, few_
 void few_option_print(const few_option *o, const void *target, few_strbuf *out)
 {
     const struct kind *k = &kinds[o->type];
-    const void *field = const_field_of(o, target);
+    const void *field = field_of(o, target);
     if (!is_list(o)) {
         print_scalar(o->type, field, false, out);
         return;
@@ -609,174 +605,4 @@ void few_options_help(const few_option *table, few_strbuf *out)
     if (usage.failed)
         out->failed = true;
     few_strbuf_free(&usage);
-}
-
-/* ---- JSON ---- */
-
-/* A JSON scalar as text for parse_scalar; false when its type cannot be meant. */
-static bool json_text(const json_t *v, few_option_type type, few_strbuf *out)
-{
-    const bool text = kinds[type].owned;
-    few_strbuf_reset(out);
-    if (json_is_string(v)) {
-        if (strlen(json_string_value(v)) != json_string_length(v))
-            return false; /* a zero byte inside */
-        few_strbuf_add(out, json_string_value(v));
-        return true;
-    }
-    if (json_is_boolean(v) && type == FEW_OPT_BOOL) {
-        few_strbuf_add(out, json_is_true(v) ? "true" : "false");
-        return true;
-    }
-    if (json_is_integer(v) && !text && type != FEW_OPT_BOOL) {
-        few_strbuf_addf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-        return true;
-    }
-    if (json_is_real(v) && !text && type != FEW_OPT_BOOL) {
-        print_double(json_real_value(v), out);
-        return true;
-    }
-    return false;
-}
-
-static const char *json_kind(const json_t *v)
-{
-    static const char *const names[] = {
-        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list",   [JSON_STRING] = "a string",
-        [JSON_INTEGER] = "a number", [JSON_REAL] = "a number",  [JSON_TRUE] = "true",
-        [JSON_FALSE] = "false",      [JSON_NULL] = "null",
-    };
-    return names[json_typeof(v)];
-}
-
-static few_status wrong_json(const few_option *o, const json_t *v, const char *where,
-                             few_error *err)
-{
-    return few_fail(err, FEW_ECONFIG, "%s%s'%s' cannot be %s, it wants %s%s", place(where),
-                    colon(where), o->name, json_kind(v), is_list(o) ? "a list of " : "",
-                    kinds[kinds[o->type].element].name);
-}
-
-static few_status set_json_list(const few_option *o, void *target, const json_t *array,
-                                const char *where, few_error *err)
-{
-    const size_t n = json_array_size(array);
-    char **items = few_calloc(n + 1, sizeof *items);
-    if (!items || n > INT_MAX) {
-        few_free(items);
-        return no_memory(err);
-    }
-    few_status st = FEW_OK;
-    few_strbuf text;
-    few_strbuf_init(&text);
-    for (size_t i = 0; st == FEW_OK && i < n; i++) {
-        const json_t *v = json_array_get(array, i);
-        if (!json_text(v, kinds[o->type].element, &text))
-            st = wrong_json(o, v, where, err);
-        else if (text.failed || !(items[i] = few_strdup(text.s)))
-            st = no_memory(err);
-    }
-    if (st == FEW_OK)
-        st = set_items(o, target, items, (int)n, where, err);
-    few_strbuf_free(&text);
-    for (size_t i = 0; i < n; i++)
-        few_free(items[i]);
-    few_free(items);
-    return st;
-}
-
-static few_status set_json(const few_option *o, void *target, const json_t *v, const char *where,
-                           few_error *err)
-{
-    if (json_is_array(v) && is_list(o))
-        return set_json_list(o, target, v, where, err);
-    if (json_is_null(v)) {
-        if (o->type == FEW_OPT_STRING || o->type == FEW_OPT_CHOICE) {
-            clear_field(o, target);
-            return FEW_OK;
-        }
-        return set_default(o, target, err);
-    }
-    few_strbuf text;
-    few_strbuf_init(&text);
-    few_status st;
-    if (is_list(o) || !json_text(v, o->type, &text))
-        st = wrong_json(o, v, where, err);
-    else if (text.failed)
-        st = no_memory(err);
-    else
-        st = set_scalar(o, target, text.s, where, err);
-    few_strbuf_free(&text);
-    return st;
-}
-
-few_status few_options_from_json(const few_option *table, void *target, const json_t *object,
-                                 const char *where, few_error *err)
-{
-    if (!json_is_object(object))
-        return few_fail(err, FEW_ECONFIG, "%s%swanted an object of options", place(where),
-                        colon(where));
-    const char *name;
-    const json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)object, name, v)
-    {
-        const few_option *o = few_option_find(table, name);
-        if (!o)
-            return unknown(table, name, where, err);
-        FEW_TRY(set_json(o, target, v, where, err));
-    }
-    return FEW_OK;
-}
-
-static json_t *scalar_to_json(few_option_type type, const void *at)
-{
-    scalar s;
-    memcpy(&s, at, kinds[type].size);
-    switch (type) {
-    case FEW_OPT_BOOL:
-        return json_boolean(s.b);
-    case FEW_OPT_INT:
-        return json_integer(s.i);
-    case FEW_OPT_I64:
-        return json_integer(s.l);
-    case FEW_OPT_U64:
-        if (s.u > INT64_MAX) { /* JSON readers do not agree on numbers past 2^63 */
-            char text[24];
-            snprintf(text, sizeof text, "%" PRIu64, s.u);
-            return json_string(text);
-        }
-        return json_integer((json_int_t)s.u);
-    case FEW_OPT_DOUBLE:
-        return json_real(s.d);
-    default:
-        return s.s ? json_string(s.s) : json_null();
-    }
-}
-
-json_t *few_options_to_json(const few_option *table, const void *target)
-{
-    json_t *object = json_object();
-    for (const few_option *o = table; object && o->name; o++) {
-        const struct kind *k = &kinds[o->type];
-        const void *field = const_field_of(o, target);
-        json_t *v;
-        if (is_list(o)) {
-            list l;
-            memcpy(&l, field, sizeof l);
-            v = json_array();
-            for (int i = 0; v && i < l.n; i++)
-                if (json_array_append_new(
-                        v, scalar_to_json(k->element, (char *)l.v + (size_t)i * k->size))) {
-                    json_decref(v);
-                    v = NULL;
-                }
-        } else {
-            v = scalar_to_json(o->type, field);
-        }
-        if (json_object_set_new(object, o->name, v)) {
-            json_decref(object);
-            object = NULL;
-        }
-    }
-    return object;
 }

@@ -88,6 +88,37 @@ void few_strbuf_addf(few_strbuf *b, const char *fmt, ...)
     va_end(again);
 }
 
+int few_utf8_decode(const char *s, uint32_t *code)
+{
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 }; /* shorter forms exist */
+    const unsigned char *u = (const unsigned char *)s;
+    const int n = u[0] < 0x80 ? 1 : u[0] < 0xC0 ? 0 : u[0] < 0xE0 ? 2 : u[0] < 0xF0 ? 3 : 4;
+    if (n == 0 || u[0] > 0xF4)
+        return 0;
+    uint32_t c = n == 1 ? u[0] : u[0] & (0x7Fu >> n);
+    for (int i = 1; i < n; i++) {
+        if ((u[i] & 0xC0) != 0x80) /* also at the terminator */
+            return 0;
+        c = c << 6 | (u[i] & 0x3F);
+    }
+    if (c < least[n] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000))
+        return 0;
+    *code = c;
+    return n;
+}
+
+bool few_is_utf8(const char *s)
+{
+    while (*s) {
+        uint32_t code;
+        const int n = few_utf8_decode(s, &code);
+        if (n == 0)
+            return false;
+        s += n;
+    }
+    return true;
+}
+
 /* Optimal string alignment: insertions, deletions, substitutions and swapped neighbours cost 1.
  * Three rows suffice; names longer than a row count as wholly different. */
 int few_edit_distance(const char *a, const char *b)

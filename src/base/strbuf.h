@@ -17,6 +17,10 @@ void few_strbuf_add(few_strbuf *b, const char *s);
 void few_strbuf_add_n(few_strbuf *b, const void *s, size_t n);
 void few_strbuf_addf(few_strbuf *b, const char *fmt, ...) FEW_PRINTF(2, 3);
 
+/* Length of the character at s, 1 to 4, and its code point; 0 when it is not valid UTF-8. */
+int few_utf8_decode(const char *s, uint32_t *code);
+bool few_is_utf8(const char *s);
+
 /* Edit distance between two names, case ignored; and the known name nearest to `word` when it is
  * near enough to be a slip of the finger, else NULL. names: n pointers. */
 int few_edit_distance(const char *a, const char *b);

@@ -1,0 +1,58 @@
+/* The optimiser's passes over the parameters: Adam and RAdam with decoupled weight decay and
+ * moving averages in one, and the gradient's square for clipping.
+ *
+ *   g = grad_scale sum_k grad_k;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
+ *   p -= lr wd p;  p -= lr rectify m^ / (sqrt(v^) + eps), or lr m^ when rectify = 0
+ *   ema_j = d_j ema_j + (1-d_j) p
+ *
+ * Adam: arXiv:1412.6980; decay: arXiv:1711.05101; RAdam: arXiv:1908.03265, where v^ has its root
+ * taken before eps is added, as in Adam. The pass is bound by memory, so everything is in it. */
+#include "cpu/simd.h"
+#include "cpu/simd/vec.h"
+
+#define SQUARE_BLOCK 4096
+
+INLINE vf gradient(const float *const *grad, int n_grad, int64_t i, int64_t left)
+{
+    vf g = load1(grad[0] + i, left);
+    for (int k = 1; k < n_grad; k++)
+        g += load1(grad[k] + i, left);
+    return g;
+}
+
+static double grad_square(const float *const *grad, int n_grad, int64_t n)
+{
+    double total = 0;
+    for (int64_t j = 0; j < n; j += SQUARE_BLOCK) {
+        const int64_t end = j + SQUARE_BLOCK < n ? j + SQUARE_BLOCK : n;
+        vf s = splat(0);
+        for (int64_t i = j; i < end; i += W) {
+            const vf g = gradient(grad, n_grad, i, end - i);
+            s += g * g;
+        }
+        total += (double)sum(s);
+    }
+    return total;
+}
+
+static void adam(const few_adam_args *a)
+{
+    const float keep_p = 1 - a->lr * a->weight_decay;
+    const float plain = a->lr * a->correct1, adaptive = plain * a->rectify;
+    for (int64_t i = 0; i < a->n; i += W) {
+        const int64_t left = a->n - i;
+        const vf g = a->grad_scale * gradient(a->grad, a->n_grad, i, left);
+        const vf m = a->beta1 * load1(a->m + i, left) + (1 - a->beta1) * g;
+        const vf v = a->beta2 * load1(a->v + i, left) + (1 - a->beta2) * (g * g);
+        const vf step = a->rectify > 0 ? adaptive * m / (vsqrt(v * a->correct2) + a->eps)
+                                       : plain * m;
+        const vf p = keep_p * load1(a->p + i, left) - step;
+        store1(a->m + i, left, m);
+        store1(a->v + i, left, v);
+        store1(a->p + i, left, p);
+        for (int k = 0; k < a->n_ema; k++) {
+            const float d = a->ema_decay[k];
+            store1(a->ema[k] + i, left, d * load1(a->ema[k] + i, left) + (1 - d) * p);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+/* mcd: multistep consistency distillation, Algorithm 1 of arXiv:2403.06807: a frozen teacher takes
+ * the step from t to s. */
+#include "method/multistep_consistency.h"
+
+static few_val build(few_method_ctx *c)
+{
+    return few_mc_build(c, true);
+}
+
+static const few_option options[] = {
+    FEW_MC_OPTIONS,
+    { "teacher_step", FEW_OPT_CHOICE, offsetof(few_mc_options, teacher_step), "addim", 0, 0,
+      "how the teacher steps", "addim|ddim" },
+    { "x_var", FEW_OPT_CHOICE, offsetof(few_mc_options, x_var), "measured", 0, 0,
+      "aDDIM's variance of x: from the teacher's error, or 0.1 / (2 + SNR)", "measured|analytic" },
+    { "eta", FEW_OPT_DOUBLE, offsetof(few_mc_options, eta), "0.75", 0, 1,
+      "part of the measured variance that is used", NULL },
+    { "guidance", FEW_OPT_DOUBLE, offsetof(few_mc_options, guidance), "0", 0, 100,
+      "guidance of the teacher, absorbed by the student; 0 is none", NULL },
+    { .name = NULL },
+};
+
+const few_method few_method_mcd = {
+    .name = "mcd",
+    .help = "multistep consistency distillation: a few-step student from a teacher",
+    .paper = "arXiv:2403.06807",
+    .options = options,
+    .options_size = sizeof(few_mc_options),
+    .needs_teacher = true,
+    .makes_student = true,
+    .scalars = few_mc_scalars,
+    .check = few_mc_check,
+    .build = build,
+    .draw = few_mc_draw,
+};

@@ -1,0 +1,171 @@
+/* Multistep consistency, Algorithm 1 of arXiv:2403.06807 (spec 1.6), for mct.c and mcd.c.
+ *
+ * The path from noise (t = 1) to data (t = 0) is cut into S segments; inside the segment that
+ * starts at ts, the student learns to agree with itself after one teacher step t -> s:
+ *
+ *     z_t = alpha_t x + sigma_t eps
+ *     x_T = x (training) or the teacher's prediction at z_t (distillation)
+ *     z_s = aDDIM_{t->s}(x_T, z_t)
+ *     x_ref = invDDIM_{t->ts}(DDIM_{s->ts}(f(z_s, s), z_s), z_t)        no gradient
+ *     loss = w_t dist(x_ref - f(z_t, t))
+ *
+ * x_ref is computed in the closed form w1 x_T + (1 - w1) f(z_s, s) + c (k - sigma_s) eps_T, where
+ * nothing cancels. Easy to get wrong: the x variance of aDDIM comes from the unguided prediction. */
+#include "method/multistep_consistency.h"
+
+#include "base/philox.h"
+#include "diffusion/curriculum.h"
+#include "diffusion/grid.h"
+#include "diffusion/loss.h"
+#include "diffusion/param.h"
+#include "diffusion/step.h"
+#include "diffusion/target.h"
+
+#include <string.h>
+
+enum {
+    TIME_T, TIME_S,               /* network time inputs */
+    X_Z_T, X_OUT_T, X_Z_S, X_OUT_S, /* student: x_hat = X_Z z + X_OUT out */
+    TX_Z, TX_OUT,                 /* teacher, at t */
+    ALPHA_T, SIGMA_T,             /* z_t */
+    ALPHA_S, SIGMA_S2,            /* z_s = alpha_s x_T + k eps_T */
+    EPS_Z, EPS_X,                 /* eps_T = EPS_Z z_t + EPS_X x_T */
+    D2_XVAR,                      /* aDDIM: D^2 eta, or D^2 x_var when analytic */
+    U_TEACHER, U_SELF, U_HAT,     /* u = w1 q x_T + (1-w1) q x_ref0 - q x_hat + ... */
+    U_EPS, U_EPS0,                /* ... + (U_EPS k - U_EPS0) eps_T */
+    WEIGHT,
+    N_SCALARS
+};
+
+const char *const few_mc_scalars[] = {
+    "time_t", "time_s",  "x_z_t", "x_out_t", "x_z_s",   "x_out_s",   "tx_z",   "tx_out", "alpha_t",
+    "sigma_t", "alpha_s", "sigma_s2", "eps_z", "eps_x",  "d2_xvar", "u_teacher", "u_self", "u_hat",
+    "u_eps", "u_eps0",  "weight", NULL,
+};
+
+few_status few_mc_check(const few_method_ctx *c, few_error *err)
+{
+    const few_mc_options *o = c->options;
+    if (c->spec->steps < 1 || c->spec->steps > 64)
+        return few_fail(err, FEW_ECONFIG, "a student is made for 1 to 64 steps, not %d",
+                        c->spec->steps);
+    if (!strcmp(o->curriculum, "annealed") && o->teacher_to < o->teacher_from)
+        return few_fail(err, FEW_ECONFIG, "teacher_to (%g) is below teacher_from (%g)",
+                        o->teacher_to, o->teacher_from);
+    if (o->guidance > 0 && c->teacher && c->teacher->classes < 1)
+        return few_fail(err, FEW_ECONFIG,
+                        "guidance wants a class-conditional teacher; this one has no classes");
+    return FEW_OK;
+}
+
+/* k of aDDIM, per sample: sqrt(sigma_s^2 + D^2 x_var / mean(eps_T^2)). */
+static few_val addim_k(few_method_ctx *c, few_val x_var_term, few_val eps_T)
+{
+    few_graph *g = c->g;
+    const few_val ms = few_affine(g, few_mean_square(g, eps_T), 1, 1e-20);
+    return few_sqrt(g, few_add(g, few_div(g, x_var_term, ms), c->scalar[SIGMA_S2]));
+}
+
+few_val few_mc_build(few_method_ctx *c, bool distil)
+{
+    const few_mc_options *o = c->options;
+    const few_val *k = c->scalar;
+    few_graph *g = c->g;
+
+    few_graph_label(g, "z_t");
+    const few_val eps = few_method_noise(c);
+    const few_val z_t =
+        few_method_mix(c, 2, (few_val[]){ c->x, eps }, (few_val[]){ k[ALPHA_T], k[SIGMA_T] });
+
+    few_val x_T = c->x, x_cond = c->x;
+    if (distil) {
+        x_cond = few_method_predict_x(c, FEW_SET_TEACHER, z_t, k[TIME_T], k[TX_Z], k[TX_OUT],
+                                      c->label);
+        x_T = x_cond;
+        if (o->guidance > 0) { /* (1+g) f(c) - g f(null) */
+            const few_val x_null = few_method_predict_x(c, FEW_SET_TEACHER, z_t, k[TIME_T],
+                                                        k[TX_Z], k[TX_OUT], c->null_label);
+            x_T = few_add(g, few_affine(g, x_cond, 1 + o->guidance, 0),
+                          few_affine(g, x_null, -o->guidance, 0));
+        }
+        x_T = few_stop_gradient(g, x_T);
+    }
+
+    few_graph_label(g, "z_s");
+    const few_val eps_T =
+        few_method_mix(c, 2, (few_val[]){ z_t, x_T }, (few_val[]){ k[EPS_Z], k[EPS_X] });
+    few_val root;
+    if (!distil || !strcmp(o->teacher_step, "ddim")) {
+        root = few_sqrt(g, k[SIGMA_S2]); /* x_var = 0 */
+    } else if (!strcmp(o->x_var, "analytic")) {
+        root = addim_k(c, k[D2_XVAR], eps_T);
+    } else {
+        const few_val miss = few_add(g, x_cond, few_affine(g, c->x, -1, 0));
+        root = addim_k(c, few_mul(g, k[D2_XVAR], few_mean_square(g, miss)), eps_T);
+    }
+    const few_val z_s = few_stop_gradient(
+        g, few_method_mix(c, 2, (few_val[]){ x_T, eps_T }, (few_val[]){ k[ALPHA_S], root }));
+
+    const few_val x_ref0 = few_stop_gradient(
+        g, few_method_predict_x(c, FEW_SET_LIVE, z_s, k[TIME_S], k[X_Z_S], k[X_OUT_S], c->label));
+    const few_val x_hat =
+        few_method_predict_x(c, FEW_SET_LIVE, z_t, k[TIME_T], k[X_Z_T], k[X_OUT_T], c->label);
+
+    few_graph_label(g, "distance");
+    const few_val of_eps =
+        few_add(g, few_mul(g, k[U_EPS], root), few_affine(g, k[U_EPS0], -1, 0));
+    const few_val u = few_method_mix(c, 4, (few_val[]){ x_hat, x_T, x_ref0, eps_T },
+                                     (few_val[]){ k[U_HAT], k[U_TEACHER], k[U_SELF], of_eps });
+    return few_mul(g, few_method_distance(c, o->distance, u, o->huber), k[WEIGHT]);
+}
+
+static int segments(const few_method_ctx *c, int64_t step)
+{
+    const few_mc_options *o = c->options;
+    const few_curriculum cur = { .annealed = !strcmp(o->curriculum, "annealed"),
+                                 .n0 = o->teacher_from,
+                                 .n1 = o->teacher_to,
+                                 .steps = o->anneal * (double)c->steps };
+    return few_curriculum_n_seg(few_curriculum_n_teacher(&cur, (double)step), c->spec->steps);
+}
+
+void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *v)
+{
+    const few_mc_options *o = c->options;
+    const few_schedule *sch = &c->spec->schedule;
+    const int S = c->spec->steps, n_seg = segments(c, step);
+    const uint32_t i = (uint32_t)step, b = (uint32_t)index;
+    const int seg = (int)few_random_below(c->seed, FEW_RNG_TIME, i, b, 0, (uint32_t)S);
+    const int n_rel = 1 + (int)few_random_below(c->seed, FEW_RNG_TIME, i, b, 1, (uint32_t)n_seg);
+    const few_grid_draw d = few_grid_at(S, n_seg, seg, n_rel);
+    const double phi_t = few_schedule_phi(sch, d.t), phi_s = few_schedule_phi(sch, d.s),
+                 phi_ts = few_schedule_phi(sch, d.ts);
+    const few_angle t = few_angle_of(phi_t), s = few_angle_of(phi_s);
+    const few_target w = few_target_weights(phi_t, phi_s, phi_ts, n_rel == 1);
+    const double D = few_ddim(phi_t, phi_s).D;
+
+    v[TIME_T] = few_method_time(c->spec, d.t);
+    v[TIME_S] = few_method_time(c->spec, d.s);
+    few_param_to_x(c->spec->prediction, t.alpha, t.sigma, &v[X_Z_T], &v[X_OUT_T]);
+    few_param_to_x(c->spec->prediction, s.alpha, s.sigma, &v[X_Z_S], &v[X_OUT_S]);
+    if (c->teacher)
+        few_param_to_x(c->teacher->prediction, t.alpha, t.sigma, &v[TX_Z], &v[TX_OUT]);
+    v[ALPHA_T] = t.alpha;
+    v[SIGMA_T] = t.sigma;
+    v[ALPHA_S] = s.alpha;
+    v[SIGMA_S2] = s.sigma * s.sigma;
+    v[EPS_Z] = 1 / t.sigma;
+    v[EPS_X] = -t.alpha / t.sigma;
+    v[D2_XVAR] = D * D *
+                 (o->x_var && !strcmp(o->x_var, "analytic") ? few_x_var_analytic(t.alpha, t.sigma)
+                                                            : o->eta);
+    /* v_norm: the distance of v rather than x, so u is divided by sigma_t and the weight is 1. */
+    const bool v_norm = !strcmp(o->weight, "v_norm");
+    const double q = v_norm ? 1 / t.sigma : 1;
+    v[U_TEACHER] = q * w.teacher;
+    v[U_SELF] = q * w.self;
+    v[U_HAT] = -q;
+    v[U_EPS] = q * w.eps;
+    v[U_EPS0] = q * w.eps * s.sigma;
+    v[WEIGHT] = few_loss_weight(o->weight, t.alpha, t.sigma);
+}

@@ -1,0 +1,194 @@
+/* Specs: to and from the JSON of a checkpoint. */
+#include "model/spec.h"
+
+#include "base/alloc.h"
+
+#include <string.h>
+
+enum { FORMAT_VERSION = 1 };
+
+void few_spec_clear(few_spec *s)
+{
+    few_free(s->kind);
+    if (s->config)
+        s->network->close(s->config);
+    for (int k = 0; k < s->class_names.n; k++)
+        few_free(s->class_names.v[k]);
+    few_free(s->class_names.v);
+    few_free(s->data_name);
+    few_free(s->data_hash);
+    few_schedule_clear(&s->schedule);
+    json_decref(s->history);
+    memset(s, 0, sizeof *s);
+}
+
+few_status few_spec_copy(few_spec *dst, const few_spec *src, few_error *err)
+{
+    json_t *json = few_spec_to_json(src);
+    if (!json)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a model description");
+    const few_status st = few_spec_from_json(dst, json, "model", err);
+    json_decref(json);
+    return st;
+}
+
+/* ---- out ------------------------------------------------------------------------------------*/
+
+json_t *few_spec_to_json(const few_spec *s)
+{
+    json_t *names = json_array();
+    for (int k = 0; k < s->class_names.n; k++)
+        json_array_append_new(names, json_string(s->class_names.v[k]));
+    json_t *schedule = few_schedule_to_json(&s->schedule);
+    json_t *config = s->network->json(s->config);
+    json_t *o = json_pack(
+        "{s:i, s:s, s:i, s:s, s:o, s:o, s:s, s:f, s:[iii], s:i, s:o, s:b, s:s?, s:s?, s:O?}",
+        "format_version", FORMAT_VERSION, "kind", s->kind, "steps", s->steps, "network",
+        s->network->name, s->network->name, config, "schedule", schedule, "parameterization",
+        s->prediction->name, "time_scale", s->time_scale, "image", s->height, s->width,
+        s->channels, "classes", s->classes, "class_names", names, "null_class",
+        (int)s->null_class, "data_name", s->data_name, "data_hash", s->data_hash, "history",
+        s->history);
+    return o;
+}
+
+/* ---- in -------------------------------------------------------------------------------------*/
+
+static few_status text(const json_t *o, const char *key, bool needed, char **out, const char *where,
+                       few_error *err)
+{
+    const json_t *v = json_object_get(o, key);
+    *out = NULL;
+    if ((!v || json_is_null(v)) && !needed)
+        return FEW_OK;
+    if (!json_is_string(v))
+        return few_fail(err, FEW_EFORMAT, "'%s': the model's description lacks the text '%s'", where,
+                        key);
+    *out = few_strdup(json_string_value(v));
+    return *out ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a model description");
+}
+
+static few_status whole(const json_t *o, const char *key, int min, int max, int *out,
+                        const char *where, few_error *err)
+{
+    const json_t *v = json_object_get(o, key);
+    if (!json_is_integer(v) || json_integer_value(v) < min || json_integer_value(v) > max)
+        return few_fail(err, FEW_EFORMAT,
+                        "'%s': '%s' in the model's description must be a whole number from %d to %d",
+                        where, key, min, max);
+    *out = (int)json_integer_value(v);
+    return FEW_OK;
+}
+
+static few_status names(few_spec *s, const json_t *o, const char *where, few_error *err)
+{
+    const json_t *list = json_object_get(o, "class_names");
+    const size_t n = json_array_size(list);
+    if (n == 0)
+        return FEW_OK;
+    if (n != (size_t)s->classes)
+        return few_fail(err, FEW_EFORMAT, "'%s': %zu class names for %d classes", where, n,
+                        s->classes);
+    s->class_names.v = few_calloc(n, sizeof(char *));
+    if (!s->class_names.v)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a model description");
+    for (size_t k = 0; k < n; k++) {
+        const char *name = json_string_value(json_array_get(list, k));
+        s->class_names.v[k] = few_strdup(name ? name : "");
+        if (!s->class_names.v[k])
+            return few_fail(err, FEW_ENOMEM, "out of memory for a model description");
+        s->class_names.n++;
+    }
+    return FEW_OK;
+}
+
+few_status few_spec_from_json(few_spec *s, const json_t *o, const char *where, few_error *err)
+{
+    few_status st = FEW_OK;
+    char *name = NULL, *prediction = NULL;
+    int version = 0;
+    memset(s, 0, sizeof *s);
+    if (!json_is_object(o))
+        return few_fail(err, FEW_EFORMAT, "'%s': the model's description is no JSON object", where);
+    FEW_GOTO(whole(o, "format_version", 1, 1 << 30, &version, where, err));
+    if (version > FORMAT_VERSION) {
+        st = few_fail(err, FEW_EFORMAT,
+                      "'%s' has format version %d, this program reads up to %d; update fewstep",
+                      where, version, FORMAT_VERSION);
+        goto cleanup;
+    }
+    FEW_GOTO(text(o, "kind", true, &s->kind, where, err));
+    FEW_GOTO(whole(o, "steps", 0, 64, &s->steps, where, err));
+    FEW_GOTO(whole(o, "classes", 0, 1 << 20, &s->classes, where, err));
+    const json_t *image = json_object_get(o, "image");
+    int *const size[3] = { &s->height, &s->width, &s->channels };
+    for (size_t k = 0; k < 3; k++) {
+        const json_t *v = json_array_get(image, k);
+        if (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > 1 << 14) {
+            st = few_fail(err, FEW_EFORMAT, "'%s': 'image' must be [height, width, channels]", where);
+            goto cleanup;
+        }
+        *size[k] = (int)json_integer_value(v);
+    }
+    FEW_GOTO(names(s, o, where, err));
+    FEW_GOTO(few_schedule_from_json(&s->schedule, json_object_get(o, "schedule"), where, err));
+    FEW_GOTO(text(o, "parameterization", true, &prediction, where, err));
+    s->prediction = few_param_find(prediction, err);
+    if (!s->prediction) {
+        st = few_fail_in(err, "%s", where);
+        goto cleanup;
+    }
+    const json_t *scale = json_object_get(o, "time_scale");
+    s->time_scale = json_is_number(scale) ? json_number_value(scale) : 1024;
+    s->null_class = json_is_true(json_object_get(o, "null_class"));
+    FEW_GOTO(text(o, "data_name", false, &s->data_name, where, err));
+    FEW_GOTO(text(o, "data_hash", false, &s->data_hash, where, err));
+    if (json_is_array(json_object_get(o, "history")))
+        s->history = json_incref(json_object_get(o, "history"));
+    FEW_GOTO(text(o, "network", true, &name, where, err));
+    s->network = few_network_find(name, err);
+    if (!s->network) {
+        st = few_fail_in(err, "%s", where);
+        goto cleanup;
+    }
+    st = s->network->open(json_object_get(o, name), &s->config, err);
+    if (st != FEW_OK)
+        few_fail_in(err, "%s", where);
+cleanup:
+    few_free(name);
+    few_free(prediction);
+    if (st != FEW_OK)
+        few_spec_clear(s);
+    return st;
+}
+
+/* ---- network --------------------------------------------------------------------------------*/
+
+few_shape few_spec_sample_shape(const few_spec *s, int64_t n)
+{
+    return FEW_SHAPE(n, s->height, s->width, s->channels);
+}
+
+few_val few_spec_build(const few_spec *s, few_graph *g, int set, few_val z, few_val time,
+                       few_val label, few_val rng)
+{
+    return s->network->build(g, set, s->config, z, time, label, rng);
+}
+
+few_status few_spec_params(const few_spec *s, few_params *out, few_error *err)
+{
+    few_graph g;
+    few_graph_init(&g);
+    memset(out, 0, sizeof *out);
+    few_graph_use_set(&g, 0, out);
+    const few_val z = few_graph_input(&g, "z", FEW_F32, few_spec_sample_shape(s, 1), false);
+    const few_val t = few_graph_input(&g, "time", FEW_F32, FEW_SHAPE(1), false);
+    const few_val label =
+        s->classes ? few_graph_input(&g, "label", FEW_I32, FEW_SHAPE(1), false) : FEW_NONE;
+    few_spec_build(s, &g, 0, z, t, label, FEW_NONE);
+    const few_status st = few_graph_status(&g, err);
+    few_graph_clear(&g);
+    if (st != FEW_OK)
+        few_params_free(out);
+    return st;
+}
