@@ -168,7 +168,8 @@ def self_test():
     g = torch.Generator().manual_seed(7)
     noise = torch.randn(4, 3, 8, 8, generator=g, dtype=torch.float64)
     mix = torch.randn(3, 3, generator=g, dtype=torch.float64) * 0.5
-    fake = lambda z, t: torch.tanh(torch.einsum("ij,njhw->nihw", mix, z) + math.sin(5 * t)) - 0.3 * z
+    mixed = lambda z: torch.einsum("ij,njhw->nihw", mix, z)
+    fake = lambda z, t: torch.tanh(mixed(z) + math.sin(5 * t)) - 0.3 * z
     failed, passed = 0, 0
 
     def expect(what, error, limit):
@@ -208,7 +209,8 @@ def self_test():
                     network = lambda z, k: fake(z, (float(k) + 1) / 1024)
                     got = sample(scheduler, network, noise, steps)
                     worst[name] = max(worst[name], float((got - want).abs().max()))
-            what = f"{schedule['name']} {schedule.get('logsnr_max', 15)} {parameterization}, S 1..64"
+            limit = schedule.get("logsnr_max", 15)
+            what = f"{schedule['name']} {limit} {parameterization}, 1..64 steps"
             expect(f"{what}, tables in double", worst["exact"], 1e-10)
             expect(f"{what}, stock float32 tables", worst["stock"], 1e-5)
 

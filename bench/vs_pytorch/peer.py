@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """PyTorch doing what `fewstep bench step` does, in one setting, timed on command.
 
-Prints `ready {...}` after warming up, then answers each line of standard input with one line of JSON:
+Prints `ready {...}` after warming up, then answers each line of standard input with a JSON line:
   train N       N training steps: noise, v-prediction loss, backward, fused Adam, EMA
   distill N     N multistep consistency distillation steps: teacher forward, student forward without
                 gradient, target, student forward and backward, fused Adam, EMA
@@ -77,6 +77,7 @@ warnings.filterwarnings("ignore")
 import diffusers
 import torch
 import torch.nn.functional as F
+from diffusers.models.upsampling import Upsample2D
 
 diffusers.logging.set_verbosity_error()
 
@@ -103,7 +104,7 @@ def build_model(args):
     kind = lambda name: [f"Attn{name}" if i in spec["attention"] else name for i in levels]
     if args.norm == "f32":
         torch.nn.GroupNorm.forward = norm_in_f32
-    diffusers.models.upsampling.Upsample2D.forward = upsample
+    Upsample2D.forward = upsample
     model = diffusers.UNet2DModel(
         sample_size=SIZE, in_channels=spec["channels"], out_channels=spec["channels"],
         block_out_channels=spec["widths"], layers_per_block=2, attention_head_dim=None,
@@ -177,8 +178,8 @@ class Peer:
         total = STUDENT_STEPS * n_seg
         step = torch.randint(0, STUDENT_STEPS, (self.args.batch,))
         rel = torch.randint(1, n_seg + 1, (self.args.batch,))
-        t, s, ts = (step * n_seg + rel) / total, (step * n_seg + rel - 1) / total, step / STUDENT_STEPS
-        pt, ps, pb = (column(angle(u)) for u in (t, s, ts))
+        t, s = (step * n_seg + rel) / total, (step * n_seg + rel - 1) / total
+        pt, ps, pb = (column(angle(u)) for u in (t, s, step / STUDENT_STEPS))
         z = pt.cos() * self.images + pt.sin() * self.normal(self.args.batch)
         with torch.no_grad():
             x_t = self.predict_x(self.teacher, z, t, self.labels)
@@ -218,6 +219,7 @@ class Peer:
 def main():
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # nothing that a library prints may get among the answers
+    imported = rss()[0]
     torch.manual_seed(0)
     torch.set_num_threads(ARGS.threads)
     torch.set_flush_denormal(True)
@@ -231,7 +233,8 @@ def main():
     answers.write("ready " + json.dumps({
         "config": {**vars(ARGS), "allocator": ALLOCATOR},
         "parameters": sum(p.numel() for p in peer.params), "torch": torch.__version__,
-        "diffusers": diffusers.__version__, "rss_bytes": now, "peak_rss_bytes": peak}) + "\n")
+        "diffusers": diffusers.__version__, "import_rss_bytes": imported, "rss_bytes": now,
+        "peak_rss_bytes": peak}) + "\n")
     for line in sys.stdin:
         words = line.split()
         if not words:

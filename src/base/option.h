@@ -71,7 +71,7 @@ few_status few_options_from_json(const few_option *table, void *target, const js
                                  const char *where, few_error *err);
 json_t *few_options_to_json(const few_option *table, const void *target); /* NULL: out of memory */
 void few_option_print(const few_option *o, const void *target, few_strbuf *out);
-/* One element of a list as the text form wants it: "\\," for a comma inside. */
+/* One element of a list as the text form wants it: "\," for a comma inside. */
 void few_option_escape(const char *element, few_strbuf *out);
 
 /* The table as help text: "  --name TYPE   help (default X, range)". */

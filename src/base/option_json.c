@@ -1,8 +1,8 @@
 /* Option tables as JSON objects.
  *
  * A JSON value becomes the text that few_option_set reads, so that types and ranges are checked in
- * one place. Strings are not taken from numbers or the reverse, with one exception: a number may
- * stand in a string, since integers past 2^63 must. */
+ * one place. A text option refuses a number, but a number may stand in a string: integers past 2^63
+ * have to. */
 #include "base/option.h"
 
 #include <inttypes.h>
@@ -91,8 +91,8 @@ few_status few_options_from_json(const few_option *table, void *target, const js
     {
         const few_option *o = few_option_find(table, name);
         few_strbuf_reset(&text);
-        if (o && json_is_null(v)) { /* as if not there; a text without default is unset */
-            if (!is_text(o->type) || is_list(o->type) || o->fallback)
+        if (o && json_is_null(v)) { /* unsets a text; else as if the key were not there */
+            if (o->type != FEW_OPT_STRING && (o->type != FEW_OPT_CHOICE || o->fallback))
                 continue;
         } else if (o) {
             FEW_GOTO(to_text(o, v, &text, where, err));

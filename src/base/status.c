@@ -41,8 +41,8 @@ few_status few_fail_in(few_error *err, const char *fmt, ...)
     vsnprintf(where, sizeof where, fmt, ap);
     va_end(ap);
     memcpy(old, err->text, sizeof old);
-    old[sizeof old - sizeof where - 3] = 0; /* room for the place */
-    snprintf(err->text, sizeof err->text, "%s: %s", where, old);
+    const int room = sizeof old - sizeof where - 3; /* what the place surely leaves */
+    snprintf(err->text, sizeof err->text, "%s: %.*s", where, room, old);
     return err->code;
 }
 

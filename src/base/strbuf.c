@@ -81,7 +81,7 @@ void few_strbuf_addf(few_strbuf *b, const char *fmt, ...)
     va_end(ap);
     if (n < 0) {
         b->failed = true;
-    } else if (reserve(b, (size_t)n)) {
+    } else if (n > 0 && reserve(b, (size_t)n)) {
         vsnprintf(b->s + b->n, (size_t)n + 1, fmt, again);
         b->n += (size_t)n;
     }

@@ -139,7 +139,9 @@ static few_status next(few_source *s, few_source_item *item, few_error *err)
     if (!path)
         return few_fail(err, FEW_ENOMEM, "out of memory");
     few_map map;
-    few_status st = few_map_open(&map, path, err);
+    few_status st = few_is_file(path)
+                        ? few_map_open(&map, path, err)
+                        : few_fail(err, FEW_EIO, "a broken link, or no ordinary file");
     if (st == FEW_OK) {
         st = few_image_decode(&item->image, map.data, map.n, err);
         few_map_close(&map);

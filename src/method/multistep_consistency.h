@@ -16,7 +16,6 @@ typedef struct few_mc_options {
     double huber;        /* epsilon of the distance */
     char *weight;        /* v_norm, snr+1, trunc, one */
     double guidance;     /* of the teacher (mcd) */
-    bool from_scratch;   /* start from random weights rather than the teacher's */
 } few_mc_options;
 
 extern const char *const few_mc_scalars[];
@@ -40,8 +39,6 @@ void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *v
     { "huber", FEW_OPT_DOUBLE, offsetof(few_mc_options, huber), "1e-4", 1e-9, 1e3,                 \
       "epsilon of the distance", NULL },                                                           \
     { "weight", FEW_OPT_CHOICE, offsetof(few_mc_options, weight), "v_norm", 0, 0,                  \
-      "weight of a time", "v_norm|snr+1|trunc|one" },                                              \
-    { "from_scratch", FEW_OPT_BOOL, offsetof(few_mc_options, from_scratch), "false", 0, 0,         \
-      "start from random weights", NULL }
+      "weight of a time", "v_norm|snr+1|trunc|one" }
 
 #endif

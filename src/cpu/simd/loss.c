@@ -1,11 +1,12 @@
 /* Means over a sample: squares and pseudo-Huber, sqrt(x^2 + e^2) - e.
  *
  * The difference is computed as x^2 / (sqrt(x^2 + e^2) + e), which loses nothing for small x.
- * Sums are taken in f32 lanes over blocks and in double over the blocks. */
+ * Sums are taken in f32 lanes over short blocks and in double over the blocks: values of bf16 lie
+ * on so coarse a grid that the roundings of a long f32 sum are biased (3e-6 over 512 a lane). */
 #include "cpu/simd/vec.h"
 
-#define LOSS_BLOCK 4096 /* elements; 128 or more to each lane */
-#define TINY 1e-30f     /* keeps 0/0 out when e = 0 */
+#define LOSS_BLOCK (128 * W) /* elements: 64 to a lane */
+#define TINY 1e-30f          /* keeps 0/0 out when e = 0 */
 
 INLINE vf huber(vf x, float e)
 {

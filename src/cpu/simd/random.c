@@ -13,7 +13,15 @@ typedef struct stream {
     uint32_t key[2], purpose, step, sample;
 } stream;
 
-/* Blocks b, b+1, ...: W/2 in the lanes of a and W/2 in those of b, which alternate. */
+#if W == 16
+#define LANES 0, 2, 4, 6, 8, 10, 12, 14
+#elif W == 8
+#define LANES 0, 2, 4, 6
+#else
+#define LANES 0, 2
+#endif
+
+/* Ten rounds for W/2 counters. */
 INLINE void rounds(vl c[4], uint32_t k0, uint32_t k1)
 {
     const vl m0 = (vl){} + 0xD2511F53u, m1 = (vl){} + 0xCD9E8D57u;
@@ -28,14 +36,12 @@ INLINE void rounds(vl c[4], uint32_t k0, uint32_t k1)
     }
 }
 
-/* u[k][i] = word k of block b + i. */
+/* u[k][i] = word k of block b + i: even blocks in one set of lanes, odd ones in the other. */
 INLINE words philox(const stream *s, uint32_t b)
 {
     vl even[4], odd[4];
-    for (int i = 0; i < W / 2; i++) {
-        even[0][i] = (uint32_t)(b + 2 * (uint32_t)i);
-        odd[0][i] = (uint32_t)(b + 2 * (uint32_t)i + 1);
-    }
+    even[0] = (vl){ LANES } + b;
+    odd[0] = even[0] + 1;
     even[1] = odd[1] = (vl){} + s->purpose;
     even[2] = odd[2] = (vl){} + s->step;
     even[3] = odd[3] = (vl){} + s->sample;

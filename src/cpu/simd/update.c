@@ -10,7 +10,7 @@
 #include "cpu/simd.h"
 #include "cpu/simd/vec.h"
 
-#define SQUARE_BLOCK 4096
+#define SQUARE_BLOCK (128 * W) /* elements summed in f32 */
 
 INLINE vf gradient(const float *const *grad, int n_grad, int64_t i, int64_t left)
 {
@@ -37,7 +37,7 @@ static double grad_square(const float *const *grad, int n_grad, int64_t n)
 
 static void adam(const few_adam_args *a)
 {
-    const float keep_p = 1 - a->lr * a->weight_decay;
+    const float decay = a->lr * a->weight_decay;
     const float plain = a->lr * a->correct1, adaptive = plain * a->rectify;
     for (int64_t i = 0; i < a->n; i += W) {
         const int64_t left = a->n - i;
@@ -46,13 +46,14 @@ static void adam(const few_adam_args *a)
         const vf v = a->beta2 * load1(a->v + i, left) + (1 - a->beta2) * (g * g);
         const vf step = a->rectify > 0 ? adaptive * m / (vsqrt(v * a->correct2) + a->eps)
                                        : plain * m;
-        const vf p = keep_p * load1(a->p + i, left) - step;
+        vf p = load1(a->p + i, left);
+        p = p - decay * p - step;
         store1(a->m + i, left, m);
         store1(a->v + i, left, v);
         store1(a->p + i, left, p);
         for (int k = 0; k < a->n_ema; k++) {
-            const float d = a->ema_decay[k];
-            store1(a->ema[k] + i, left, d * load1(a->ema[k] + i, left) + (1 - d) * p);
+            const vf ema = load1(a->ema[k] + i, left);
+            store1(a->ema[k] + i, left, ema + (1 - a->ema_decay[k]) * (p - ema));
         }
     }
 }

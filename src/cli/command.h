@@ -1,0 +1,51 @@
+/* What a command of the program is: one file ending in one `const few_command`, one line in
+ * list.def. main.c only dispatches. */
+#ifndef FEW_CLI_COMMAND_H
+#define FEW_CLI_COMMAND_H
+
+#include "base/option.h"
+
+/* Exit codes, part of the program's contract. */
+enum { FEW_EXIT_OK = 0, FEW_EXIT_FAILURE = 1, FEW_EXIT_USAGE = 2, FEW_EXIT_DIVERGED = 3 };
+
+typedef struct few_command {
+    const char *name, *help; /* help: one line */
+    const char *usage;       /* "train CONFIG|RUN [OPTIONS]" */
+    const char *more;        /* text under the options of --help, or NULL */
+    const few_option *options;
+    size_t options_size;
+    int min_args, max_args;  /* positional; max_args < 0: any number */
+    int (*run)(const void *options, int n_args, char **args);
+} few_command;
+
+#define X(name) extern const few_command few_command_##name;
+#include "cli/list.def"
+#undef X
+
+extern const few_command *const few_commands[];
+extern const int few_n_commands;
+
+/* Options every command takes. Set before a command runs. */
+typedef struct few_cli {
+    bool quiet, json;
+    int verbose;
+    bool colour; /* stderr is a terminal and NO_COLOR is not set */
+} few_cli;
+extern few_cli few_cli_state;
+
+/* "fewstep: TEXT" to stderr; returns the exit code that fits the error. */
+int few_cli_fail(const few_error *err);
+/* A line for people to stderr, unless -q. */
+void few_cli_say(const char *fmt, ...) FEW_PRINTF(1, 2);
+/* The same with "warning: " in front. */
+void few_cli_warn(const char *fmt, ...) FEW_PRINTF(1, 2);
+
+/* SIGINT and SIGTERM set a flag; a second one ends the program at once. The signal's number, or 0. */
+void few_cli_catch_signals(void);
+int few_cli_signal(void);
+
+/* A checkpoint's path for RUN_OR_FILE: the file itself, or the newest model of a run folder. The
+ * caller frees it. */
+few_status few_cli_model_path(const char *run_or_file, char **path, few_error *err);
+
+#endif

@@ -1,0 +1,55 @@
+/* The kernels as one table. meson.build compiles this file once for each instruction set, with
+ * FEW_SIMD_NAME its name; the groups are included so that the compiler sees all of it. */
+#include "cpu/simd.h"
+
+// clang-format off
+#include "cpu/simd/pointwise.c"
+#include "cpu/simd/loss.c"
+#include "cpu/simd/group_norm.c"
+#include "cpu/simd/softmax.c"
+#include "cpu/simd/images.c"
+#include "cpu/simd/random.c"
+#include "cpu/simd/update.c"
+// clang-format on
+
+#define JOIN2(a, b) a##b
+#define JOIN(a, b) JOIN2(a, b)
+#define QUOTE2(a) #a
+#define QUOTE(a) QUOTE2(a)
+
+extern const few_simd JOIN(few_simd_, FEW_SIMD_NAME);
+
+const few_simd JOIN(few_simd_, FEW_SIMD_NAME) = {
+    .name = QUOTE(FEW_SIMD_NAME),
+    .to_bf16 = to_bf16,
+    .from_bf16 = from_bf16,
+    .group_norm = group_norm,
+    .group_norm_grad = group_norm_grad,
+    .silu = silu,
+    .silu_grad = silu_grad,
+    .add = add,
+    .affine = affine,
+    .mul = mul,
+    .div = divide,
+    .sqrt = square_root,
+    .lincomb = lincomb,
+    .mean_square = mean_square,
+    .huber_mean = huber_mean,
+    .huber_mean_grad = huber_mean_grad,
+    .dequantize = dequantize,
+    .softmax_rows = softmax_rows,
+    .softmax_grad_rows = softmax_grad_rows,
+    .row_dot = row_dot,
+    .concat = concat,
+    .slice = slice,
+    .upsample2 = upsample2,
+    .pool2 = pool2,
+    .mean_hw = mean_hw,
+    .broadcast_hw = broadcast_hw,
+    .column_sum = column_sum,
+    .noise = noise,
+    .dropout = dropout,
+    .grad_square = grad_square,
+    .adam = adam,
+    .accumulate = accumulate,
+};

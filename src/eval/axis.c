@@ -1,0 +1,153 @@
+/* Ticks at round places.
+ *
+ * A linear step is 1, 2, 2.5 or 5 times a power of ten. Ticks are made as k * step from an integer
+ * k, never by adding up, so that 0 is 0 and not 1e-17. */
+#include "eval/axis.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static double round_step(double span, int ticks)
+{
+    static const double steps[] = { 1, 2, 2.5, 5, 10 };
+    const double raw = span / ticks, power = pow(10, floor(log10(raw)));
+    int k = 0;
+    while (k < 4 && steps[k] * power < raw * (1 - 1e-9))
+        k++;
+    return steps[k] * power;
+}
+
+static void add_tick(few_axis *a, double value, double step)
+{
+    if (a->n_ticks == FEW_MAX_TICKS)
+        return;
+    few_axis_text(a->text[a->n_ticks], value, step);
+    a->tick[a->n_ticks++] = value;
+}
+
+/* Ticks at round multiples inside the range. */
+static void linear_ticks(few_axis *a, int ticks)
+{
+    const double step = round_step(a->hi - a->lo, ticks);
+    const double first = ceil(a->lo / step - 1e-9), last = floor(a->hi / step + 1e-9);
+    for (double k = first; k <= last && a->n_ticks < FEW_MAX_TICKS; k++)
+        add_tick(a, k * step, step);
+}
+
+/* Powers of base inside the range, `each` apart. */
+static void power_ticks(few_axis *a, double base, int ticks)
+{
+    const double scale = log(base);
+    const int first = (int)ceil(log(a->lo) / scale - 1e-9);
+    const int last = (int)floor(log(a->hi) / scale + 1e-9);
+    const int each = (last - first) / ticks + 1;
+    for (int k = first; k <= last; k += each)
+        add_tick(a, pow(base, k), 0);
+}
+
+/* 1, 2 and 5 times powers of ten inside the range. */
+static void decade_ticks(few_axis *a)
+{
+    static const double parts[] = { 1, 2, 5 };
+    for (int k = (int)floor(log10(a->lo)); k <= (int)ceil(log10(a->hi)); k++)
+        for (int i = 0; i < 3; i++) {
+            const double value = parts[i] * pow(10, k);
+            if (value >= a->lo && value <= a->hi)
+                add_tick(a, value, 0);
+        }
+}
+
+void few_axis_fit(few_axis *a, few_axis_kind kind, double lo, double hi, int ticks)
+{
+    memset(a, 0, sizeof *a);
+    ticks = ticks < 2 ? 2 : ticks > 10 ? 10 : ticks;
+    if (!isfinite(lo) || !isfinite(hi) || !(lo <= hi) || !isfinite(hi - lo)) {
+        lo = kind == FEW_AXIS_LINEAR ? 0 : 1;
+        hi = kind == FEW_AXIS_LINEAR ? 1 : 10;
+    }
+    if (kind != FEW_AXIS_LINEAR && !(lo > 0))
+        kind = FEW_AXIS_LINEAR;
+    a->kind = kind;
+
+    if (kind == FEW_AXIS_LINEAR) {
+        double span = hi - lo;
+        if (span <= fabs(hi) * 1e-12 || span < 1e-300) { /* one value: half as much on either side */
+            span = hi ? fabs(hi) : 1;
+            lo -= span / 2;
+            hi += span / 2;
+        }
+        const double step = round_step(hi - lo, ticks);
+        a->lo = floor(lo / step + 1e-9) * step;
+        a->hi = ceil(hi / step - 1e-9) * step;
+        linear_ticks(a, ticks);
+        return;
+    }
+
+    const double base = kind == FEW_AXIS_LOG2 ? 2 : 10;
+    if (hi / lo < 1.001) {
+        lo /= base;
+        hi *= base;
+    }
+    const double margin = pow(hi / lo, 0.04);
+    a->lo = lo / margin;
+    a->hi = hi * margin;
+    power_ticks(a, base, ticks);
+    if (a->n_ticks < 3 && kind == FEW_AXIS_LOG10) {
+        a->n_ticks = 0;
+        decade_ticks(a);
+    }
+    if (a->n_ticks < 3) {
+        a->n_ticks = 0;
+        linear_ticks(a, ticks);
+    }
+}
+
+double few_axis_place(const few_axis *a, double value)
+{
+    if (a->kind == FEW_AXIS_LINEAR)
+        return (value - a->lo) / (a->hi - a->lo);
+    return value > 0 ? log(value / a->lo) / log(a->hi / a->lo) : NAN;
+}
+
+/* Digits after the point that tell value from its neighbours; at most 9. */
+static int decimals(double value, double step)
+{
+    for (int k = 0; k < 9; k++) {
+        const double scaled = (step > 0 ? step : value) * pow(10, k);
+        if (fabs(scaled - round(scaled)) <= 1e-6 * fabs(scaled))
+            return k;
+    }
+    return 9;
+}
+
+void few_axis_text(char text[24], double value, double step)
+{
+    static const char units[][2] = { "", "k", "M", "G", "T" };
+    const double size = fabs(value);
+    if (!isfinite(value)) {
+        snprintf(text, 24, "-");
+    } else if (size >= 1e15 || (size > 0 && size < 1e-3) || (step > 0 && step < 1e-6)) {
+        char number[24];
+        snprintf(number, sizeof number, "%.3g", value);
+        char *e = strchr(number, 'e'); /* 1e-04 -> 1e-4 */
+        int power;
+        if (e && sscanf(e + 1, "%d", &power) == 1)
+            snprintf(text, 24, "%.*se%d", (int)(e - number), number, power);
+        else
+            snprintf(text, 24, "%s", number);
+    } else {
+        int unit = 0;
+        double scale = 1;
+        if (size >= 1e4)
+            for (unit = 1, scale = 1e3; size / scale >= 1e3 && unit < 4; unit++)
+                scale *= 1e3;
+        int places = decimals(value / scale, step / scale);
+        if (step == 0) { /* four digits are enough */
+            const int before = size / scale < 1 ? 1 : (int)log10(size / scale) + 1;
+            const int most = before >= 4 ? 0 : 4 - before;
+            places = places > most ? most : places;
+        }
+        snprintf(text, 24, "%.*f%s", places, value / scale + 0.0, units[unit]);
+    }
+}

@@ -1,0 +1,255 @@
+/* The loop over a sampler's steps. One graph does a whole step: network, guidance, x_hat, and
+ * z' = Z z + X x_hat (+ k eps_hat). Images go through in groups so that buffers stay small. */
+#include "sampler/draw.h"
+
+#include "base/alloc.h"
+#include "base/philox.h"
+#include "base/thread.h"
+#include "diffusion/step.h"
+
+#include <string.h>
+
+enum { GROUP_SLICES = 16 }; /* slices of a group for each worker */
+
+enum { TIME, FROM_Z, FROM_OUT, Z, X, K0, K1, EPS_Z, EPS_X, GUIDE, UNGUIDE, N_SCALARS };
+static const char *const names[N_SCALARS] = { "time", "from_z", "from_out", "z_coef",
+                                              "x_coef", "k0", "k1", "eps_z",
+                                              "eps_x", "guide", "unguide" };
+
+struct few_drawer {
+    few_spec spec; /* a copy */
+    few_graph graph;
+    few_params params;
+    few_plan *plan;
+    bool guidance;
+    int64_t slice, group, pixels; /* pixels: scalars of an image */
+    float *z[2], *scalar[N_SCALARS];
+    int32_t *label, *null_label;
+};
+
+static few_val input(few_drawer *d, int k)
+{
+    return few_graph_input(&d->graph, names[k], FEW_F32, FEW_SHAPE(d->slice), false);
+}
+
+static void build(few_drawer *d)
+{
+    few_graph *g = &d->graph;
+    const few_shape shape = few_spec_sample_shape(&d->spec, d->slice), each = FEW_SHAPE(d->slice);
+    few_val s[N_SCALARS];
+    few_graph_label(g, "sample");
+    for (int k = 0; k < N_SCALARS; k++)
+        s[k] = input(d, k);
+    const few_val z = few_graph_input(g, "z", FEW_F32, shape, false);
+    const few_val label =
+        d->spec.classes ? few_graph_input(g, "label", FEW_I32, each, false) : FEW_NONE;
+    few_val out = few_spec_build(&d->spec, g, 0, z, s[TIME], label, FEW_NONE);
+    if (d->guidance) {
+        const few_val null = few_graph_input(g, "null_label", FEW_I32, each, false);
+        const few_val un = few_spec_build(&d->spec, g, 0, z, s[TIME], null, FEW_NONE);
+        out = few_lincomb(g, 2, (few_val[]){ out, un }, (few_val[]){ s[GUIDE], s[UNGUIDE] }, true);
+    }
+    few_graph_label(g, "step");
+    const few_val x =
+        few_lincomb(g, 2, (few_val[]){ z, out }, (few_val[]){ s[FROM_Z], s[FROM_OUT] }, true);
+    const few_val eps =
+        few_lincomb(g, 2, (few_val[]){ z, x }, (few_val[]){ s[EPS_Z], s[EPS_X] }, true);
+    const few_val ms = few_affine(g, few_mean_square(g, eps), 1, 1e-20);
+    const few_val k = few_sqrt(g, few_add(g, few_div(g, s[K1], ms), s[K0]));
+    const few_val next = few_lincomb(g, 3, (few_val[]){ z, x, eps },
+                                     (few_val[]){ s[Z], s[X], k }, true);
+    few_graph_output(g, next, "next");
+}
+
+few_status few_drawer_create(const few_spec *spec, const float *master,
+                             const few_drawer_options *o, few_drawer **out, few_error *err)
+{
+    few_drawer *d = few_calloc(1, sizeof *d);
+    if (!d)
+        return few_fail(err, FEW_ENOMEM, "out of memory for sampling");
+    few_status st = FEW_OK;
+    const int workers = o->workers > 0 ? o->workers : few_thread_count();
+    int64_t slice = o->slice > 0 ? o->slice : 8;
+    if (o->slice <= 0 && o->images > 0 && (o->images + workers - 1) / workers < slice)
+        slice = (o->images + workers - 1) / workers;
+    d->slice = slice;
+    d->guidance = o->guidance;
+    few_graph_init(&d->graph);
+    FEW_GOTO(few_spec_copy(&d->spec, spec, err));
+    if (o->guidance && !(spec->classes && spec->null_class)) {
+        st = few_fail(err, FEW_EUNSUPPORTED,
+                      spec->steps ? "guidance makes no sense here: this student was trained without "
+                                    "the null class (guidance is chosen when distilling)"
+                                  : "guidance makes no sense here: this model was trained without "
+                                    "the null class");
+        goto cleanup;
+    }
+    few_graph_use_set(&d->graph, 0, &d->params);
+    build(d);
+    const few_plan_options po = { .precision = o->precision, .workers = workers };
+    FEW_GOTO(few_backend_cpu.compile(&d->graph, &po, &d->plan, err));
+    FEW_GOTO(few_backend_cpu.params(d->plan, 0, master, err));
+    d->pixels = (int64_t)spec->height * spec->width * spec->channels;
+    d->group = slice * workers * GROUP_SLICES;
+    if (o->images > 0 && d->group > o->images)
+        d->group = o->images;
+    bool ok = true;
+    for (int k = 0; k < 2; k++)
+        ok &= (d->z[k] = few_big_alloc((size_t)(d->group * d->pixels) * sizeof(float))) != NULL;
+    for (int k = 0; k < N_SCALARS; k++)
+        ok &= (d->scalar[k] = few_calloc((size_t)d->group, sizeof(float))) != NULL;
+    ok &= (d->label = few_calloc((size_t)d->group, sizeof(int32_t))) != NULL;
+    ok &= (d->null_label = few_calloc((size_t)d->group, sizeof(int32_t))) != NULL;
+    if (!ok)
+        st = few_fail(err, FEW_ENOMEM, "out of memory for sampling");
+cleanup:
+    if (st != FEW_OK)
+        few_drawer_free(d);
+    else
+        *out = d;
+    return st;
+}
+
+void few_drawer_free(few_drawer *d)
+{
+    if (!d)
+        return;
+    few_backend_cpu.release(d->plan);
+    few_graph_clear(&d->graph);
+    few_params_free(&d->params);
+    few_spec_clear(&d->spec);
+    for (int k = 0; k < 2; k++)
+        few_big_free(d->z[k], (size_t)(d->group * d->pixels) * sizeof(float));
+    for (int k = 0; k < N_SCALARS; k++)
+        few_free(d->scalar[k]);
+    few_free(d->label);
+    few_free(d->null_label);
+    few_free(d);
+}
+
+few_status few_drawer_weights(few_drawer *d, const float *master, few_error *err)
+{
+    return few_backend_cpu.params(d->plan, 0, master, err);
+}
+
+void few_drawer_report(const few_drawer *d, few_plan_report *r)
+{
+    few_backend_cpu.report(d->plan, r);
+}
+
+/* ---- a group of images ----------------------------------------------------------------------*/
+
+/* Noise at t = 1 for images first.. of this seed. */
+static void draw_noise(const few_drawer *d, uint64_t seed, int64_t first, int64_t n, float *z)
+{
+    const uint32_t key[2] = { (uint32_t)seed, (uint32_t)(seed >> 32) };
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t index = (uint64_t)(first + i);
+        for (int64_t e = 0; e < d->pixels; e += 4) {
+            const uint32_t counter[4] = { (uint32_t)(e / 4), FEW_RNG_NOISE,
+                                          (uint32_t)(index >> 32), (uint32_t)index };
+            double v[4];
+            few_philox_normal(counter, key, v);
+            for (int64_t k = 0; k < 4 && e + k < d->pixels; k++)
+                z[i * d->pixels + e + k] = (float)v[k];
+        }
+    }
+}
+
+static void set_all(few_drawer *d, int k, int64_t n, double value)
+{
+    for (int64_t i = 0; i < n; i++)
+        d->scalar[k][i] = (float)value;
+}
+
+static void set_step(few_drawer *d, const few_draw *o, int k, int64_t n)
+{
+    few_sampler_step s;
+    double from_z, from_out;
+    o->sampler->step(&d->spec, o->options, k, o->steps, &s);
+    const few_angle a = few_angle_of(few_schedule_phi(&d->spec.schedule, s.t));
+    few_param_to_x(d->spec.prediction, a.alpha, a.sigma, &from_z, &from_out);
+    set_all(d, TIME, n, d->spec.time_scale * s.t - 1);
+    set_all(d, FROM_Z, n, from_z);
+    set_all(d, FROM_OUT, n, from_out);
+    set_all(d, Z, n, s.z);
+    set_all(d, X, n, s.x);
+    set_all(d, K0, n, s.k0);
+    set_all(d, K1, n, s.k1);
+    set_all(d, EPS_Z, n, 1 / a.sigma);
+    set_all(d, EPS_X, n, -a.alpha / a.sigma);
+    set_all(d, GUIDE, n, 1 + o->guidance);
+    set_all(d, UNGUIDE, n, -o->guidance);
+}
+
+static few_status bind(few_drawer *d, int from, few_error *err)
+{
+    const few_backend *b = &few_backend_cpu;
+    for (int k = 0; k < N_SCALARS; k++)
+        if (d->guidance || (k != GUIDE && k != UNGUIDE))
+            FEW_TRY(b->bind(d->plan, names[k], d->scalar[k], err));
+    if (d->spec.classes)
+        FEW_TRY(b->bind(d->plan, "label", d->label, err));
+    if (d->guidance)
+        FEW_TRY(b->bind(d->plan, "null_label", d->null_label, err));
+    FEW_TRY(b->bind(d->plan, "z", d->z[from], err));
+    return b->bind(d->plan, "next", d->z[!from], err);
+}
+
+few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *images,
+                           few_error *err)
+{
+    if (n < 1 || o->steps < 1)
+        return few_fail(err, FEW_EINVAL, "nothing to draw: %lld images in %d steps", (long long)n,
+                        o->steps);
+    if (o->guidance != 0 && !d->guidance)
+        return few_fail(err, FEW_EINVAL, "this drawer was made without guidance");
+    for (int64_t at = 0; at < n; at += d->group) {
+        const int64_t m = n - at < d->group ? n - at : d->group;
+        for (int64_t i = 0; i < m && d->spec.classes; i++) {
+            d->label[i] = o->label ? o->label[at + i]
+                                   : (int32_t)((o->first + at + i) % d->spec.classes);
+            d->null_label[i] = d->spec.classes;
+            if (d->label[i] < 0 || d->label[i] > d->spec.classes)
+                return few_fail(err, FEW_EINVAL, "label %d is not from 0 to %d", d->label[i],
+                                d->spec.classes - 1);
+        }
+        if (o->noise)
+            memcpy(d->z[0], o->noise + at * d->pixels, (size_t)(m * d->pixels) * sizeof(float));
+        else
+            draw_noise(d, o->seed, o->first + at, m, d->z[0]);
+        int from = 0;
+        for (int k = 0; k < o->steps; k++, from = !from) {
+            set_step(d, o, k, m);
+            FEW_TRY(bind(d, from, err));
+            FEW_TRY(few_backend_cpu.run(d->plan, m, err));
+            if (o->progress && o->progress(o->user, at * o->steps + m * (k + 1), n * o->steps))
+                return few_fail(err, FEW_ECANCELED, "sampling was canceled");
+        }
+        memcpy(images + at * d->pixels, d->z[from], (size_t)(m * d->pixels) * sizeof(float));
+    }
+    return FEW_OK;
+}
+
+few_status few_sampler_options_make(const few_sampler *s, void **out, few_error *err)
+{
+    *out = NULL;
+    if (!s->options)
+        return FEW_OK;
+    void *p = few_calloc(1, s->options_size);
+    if (!p)
+        return few_fail(err, FEW_ENOMEM, "out of memory for sampler options");
+    const few_status st = few_options_defaults(s->options, p, err);
+    if (st != FEW_OK)
+        few_free(p);
+    else
+        *out = p;
+    return st;
+}
+
+void few_sampler_options_free(const few_sampler *s, void *options)
+{
+    if (options)
+        few_options_clear(s->options, options);
+    few_free(options);
+}

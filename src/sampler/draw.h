@@ -1,0 +1,49 @@
+/* Drawing images: a compiled network and the loop over a sampler's steps. */
+#ifndef FEW_SAMPLER_DRAW_H
+#define FEW_SAMPLER_DRAW_H
+
+#include "graph/backend.h"
+#include "sampler/sampler.h"
+
+/* A network ready to be sampled: graph, plan, buffers. Compiled for one slice and guidance on or
+ * off; weights are borrowed and may change between draws (few_drawer_weights). */
+typedef struct few_drawer few_drawer;
+
+typedef struct few_drawer_options {
+    few_precision precision;
+    int workers;    /* 0: every core */
+    int64_t slice;  /* images evaluated together by one worker; 0: 8, less for few images */
+    int64_t images; /* a hint how many will be drawn at once; 0: many */
+    bool guidance;  /* evaluate the null class, too */
+} few_drawer_options;
+
+few_status few_drawer_create(const few_spec *spec, const float *master,
+                             const few_drawer_options *o, few_drawer **out, few_error *err);
+void few_drawer_free(few_drawer *d);
+few_status few_drawer_weights(few_drawer *d, const float *master, few_error *err);
+void few_drawer_report(const few_drawer *d, few_plan_report *r);
+
+typedef struct few_draw {
+    const few_sampler *sampler;
+    const void *options; /* the sampler's; NULL when it has none */
+    int steps;
+    uint64_t seed;
+    int64_t first;        /* index of the first image: image i of seed k is always the same */
+    double guidance;      /* g: (1+g) f(c) - g f(null); needs a drawer with guidance when not 0 */
+    const int32_t *label; /* [n], or NULL: index mod classes */
+    const float *noise;   /* [n,h,w,c], or NULL: drawn from the seed */
+    few_progress_fn progress; /* done and total in images times steps; or NULL */
+    void *user;
+} few_draw;
+
+/* images [n,h,w,c] F32, out, not clamped. Fails: FEW_EINVAL, FEW_EUNSUPPORTED, FEW_ENOMEM,
+ * FEW_ECANCELED. The sampler's own check is the caller's business. */
+few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *images,
+                           few_error *err);
+
+/* The options of a sampler, defaults filled in: *out is NULL for one that has none. Free with
+ * few_sampler_options_free. */
+few_status few_sampler_options_make(const few_sampler *s, void **out, few_error *err);
+void few_sampler_options_free(const few_sampler *s, void *options);
+
+#endif

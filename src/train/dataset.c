@@ -1,0 +1,87 @@
+/* Data order without state: sample i of step k is number k*batch + i of an endless sequence, whose
+ * every epoch is a permutation computed, not stored. */
+#include "train/dataset.h"
+
+#include "base/alloc.h"
+#include "base/philox.h"
+#include "image/image.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+enum { MIXTURE_POINTS = 65536 };
+
+static few_status open_mixture(few_dataset *d, few_error *err)
+{
+    d->n = MIXTURE_POINTS;
+    d->h = d->w = d->c = 1;
+    d->points_bytes = MIXTURE_POINTS * sizeof(float);
+    d->points = few_big_alloc(d->points_bytes);
+    if (!d->points)
+        return few_fail(err, FEW_ENOMEM, "out of memory for the mixture");
+    for (uint32_t i = 0; i < MIXTURE_POINTS; i++) {
+        const uint32_t key[2] = { 1, 0 };
+        double u[4], z[4];
+        few_philox_uniform((uint32_t[4]){ 0, FEW_RNG_LABEL, 0, i }, key, u);
+        few_philox_normal((uint32_t[4]){ 0, FEW_RNG_NOISE, 0, i }, key, z);
+        d->points[i] = (float)(u[0] < 0.3 ? -0.6 + 0.2 * z[0] : 0.5 + 0.1 * z[0]);
+    }
+    const XXH128_hash_t h = XXH3_128bits(d->points, d->points_bytes);
+    snprintf(d->hash, sizeof d->hash, "%016llx%016llx", (unsigned long long)h.high64,
+             (unsigned long long)h.low64);
+    snprintf(d->name, sizeof d->name, "mixture");
+    return FEW_OK;
+}
+
+few_status few_dataset_open(few_dataset *d, const char *path, few_error *err)
+{
+    memset(d, 0, sizeof *d);
+    if (!strcmp(path, "mixture"))
+        return open_mixture(d, err);
+    FEW_TRY(few_pack_open(&d->pack, path, err));
+    const few_pack_info *info = few_pack_get_info(d->pack);
+    d->n = info->count;
+    d->h = info->height;
+    d->w = info->width;
+    d->c = info->channels;
+    d->classes = info->n_classes;
+    snprintf(d->hash, sizeof d->hash, "%s", info->hash);
+    const char *base = strrchr(path, '/');
+    snprintf(d->name, sizeof d->name, "%s", base ? base + 1 : path);
+    char *dot = strrchr(d->name, '.');
+    if (dot)
+        *dot = 0;
+    return FEW_OK;
+}
+
+void few_dataset_close(few_dataset *d)
+{
+    few_pack_close(d->pack);
+    few_big_free(d->points, d->points_bytes);
+    memset(d, 0, sizeof *d);
+}
+
+size_t few_dataset_sample_bytes(const few_dataset *d)
+{
+    return (size_t)d->h * (size_t)d->w * (size_t)d->c * (d->pack ? 1 : sizeof(float));
+}
+
+void few_dataset_batch(const few_dataset *d, uint64_t seed, int64_t step, int64_t batch, bool flip,
+                       void *x, int32_t *label)
+{
+    const size_t bytes = few_dataset_sample_bytes(d);
+    for (int64_t i = 0; i < batch; i++) {
+        const uint64_t at = (uint64_t)(step * batch + i), n = (uint64_t)d->n;
+        const int64_t k = (int64_t)few_random_permute(seed, (uint32_t)(at / n), n, at % n);
+        uint8_t *to = (uint8_t *)x + (size_t)i * bytes;
+        if (!d->pack)
+            memcpy(to, d->points + k * d->h * d->w * d->c, bytes);
+        else if (flip && few_random_below(seed, FEW_RNG_FLIP, (uint32_t)step, (uint32_t)i, 0, 2))
+            few_flip_pixels(to, few_pack_image(d->pack, k), d->h, d->w, d->c);
+        else
+            memcpy(to, few_pack_image(d->pack, k), bytes);
+        if (label)
+            label[i] = d->classes ? few_pack_label(d->pack, k) : 0;
+    }
+}

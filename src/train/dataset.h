@@ -1,0 +1,28 @@
+/* Training data in memory order: a pack of images, or points drawn from a distribution whose truth
+ * is known. What a step sees is a pure function of (seed, step), so nothing of it needs saving. */
+#ifndef FEW_TRAIN_DATASET_H
+#define FEW_TRAIN_DATASET_H
+
+#include "image/pack.h"
+
+typedef struct few_dataset {
+    few_pack *pack;      /* images u8, or NULL */
+    float *points;       /* else [n, h*w*c] f32 */
+    int64_t n;
+    int h, w, c, classes;
+    char name[64], hash[33];
+    size_t points_bytes;
+} few_dataset;
+
+/* path: a pack. "mixture": 65,536 draws of 0.3 N(-0.6, 0.2^2) + 0.7 N(0.5, 0.1^2), one number each
+ * (spec 1.14). Fails as few_pack_open. */
+few_status few_dataset_open(few_dataset *d, const char *path, few_error *err);
+void few_dataset_close(few_dataset *d);
+size_t few_dataset_sample_bytes(const few_dataset *d);
+
+/* The `batch` samples of a step: epoch after epoch, each in an order of its own (or mirrored with
+ * probability 1/2 when flip). x: u8 or f32 as the set is; label may be NULL. */
+void few_dataset_batch(const few_dataset *d, uint64_t seed, int64_t step, int64_t batch, bool flip,
+                       void *x, int32_t *label);
+
+#endif

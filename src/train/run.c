@@ -1,0 +1,311 @@
+/* The training loop: resume, step, log, sheet, save, go back when it diverges. */
+#define _GNU_SOURCE
+#include "train/run.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/thread.h"
+#include "image/image.h"
+#include "train/state.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct run {
+    const few_config *config;
+    const char *folder;
+    const few_run_watch *watch;
+    few_trainer trainer;
+    FILE *log;
+    double loss_sum, norm_sum; /* since the last log row */
+    int64_t loss_count, log_images, start_step;
+    double log_time, started;
+    few_drawer *drawer;
+};
+
+static void note(const struct run *r, const char *fmt, ...) FEW_PRINTF(2, 3);
+static void note(const struct run *r, const char *fmt, ...)
+{
+    char text[1200];
+    va_list ap;
+    if (!r->watch->note)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    r->watch->note(r->watch->user, text);
+}
+
+/* ---- the folder -----------------------------------------------------------------------------*/
+
+static few_status write_config(const struct run *r, const char *path, few_error *err)
+{
+    few_strbuf b;
+    few_strbuf_init(&b);
+    few_status st = few_config_write(r->config, &b, err);
+    if (st == FEW_OK)
+        st = few_write_file(path, b.s, b.n, err);
+    few_strbuf_free(&b);
+    return st;
+}
+
+static few_status check_config(const struct run *r, const char *path, few_error *err)
+{
+    few_config old;
+    few_strbuf b;
+    FEW_TRY(few_config_load(&old, path, NULL, err));
+    few_strbuf_init(&b);
+    few_config_differences(&old, r->config, &b);
+    few_status st = FEW_OK;
+    if (b.n)
+        st = few_fail(err, FEW_ECONFIG,
+                      "'%s' was started with another configuration: %s; go on with "
+                      "'fewstep train %s', or begin again with --fresh",
+                      r->folder, b.s, r->folder);
+    few_strbuf_free(&b);
+    few_config_clear(&old);
+    return st;
+}
+
+/* Forget log rows of steps that will be made again. */
+static few_status trim_log(const char *path, int64_t step, few_error *err)
+{
+    few_map m;
+    if (!few_is_file(path))
+        return FEW_OK;
+    FEW_TRY(few_map_open(&m, path, err));
+    const char *s = (const char *)m.data, *end = s + m.n, *keep = s;
+    for (const char *line = s; line < end;) {
+        const char *nl = memchr(line, '\n', (size_t)(end - line));
+        if (!nl)
+            break; /* a torn last line */
+        if (line != s && strtoll(line, NULL, 10) > step)
+            break;
+        keep = line = nl + 1;
+    }
+    few_status st = FEW_OK;
+    if (keep < end)
+        st = few_write_file(path, s, (size_t)(keep - s), err);
+    few_map_close(&m);
+    return st;
+}
+
+static few_status open_log(struct run *r, few_error *err)
+{
+    char *path = few_path_join(r->folder, "log.tsv");
+    few_status st = path ? trim_log(path, r->trainer.state.step, err)
+                         : few_fail(err, FEW_ENOMEM, "out of memory");
+    if (st == FEW_OK) {
+        r->log = fopen(path, "a");
+        if (!r->log)
+            st = few_fail(err, FEW_EIO, "cannot write '%s': %m", path);
+        else if (ftell(r->log) == 0)
+            fputs("step\timages\tloss\tlr\tgrad_norm\timages_per_second\tskipped\n", r->log);
+    }
+    few_free(path);
+    return st;
+}
+
+static few_status begin(struct run *r, few_error *err)
+{
+    char *config = few_path_join(r->folder, "config.yaml");
+    few_status st = config ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory");
+    if (st == FEW_OK && r->watch->fresh && few_is_folder(r->folder))
+        st = few_remove_folder(r->folder, err);
+    const bool old = st == FEW_OK && few_is_file(config);
+    if (old)
+        st = check_config(r, config, err);
+    if (st == FEW_OK)
+        st = few_make_folders(r->folder, err);
+    few_strbuf passed;
+    few_strbuf_init(&passed);
+    if (st == FEW_OK && few_state_newest(r->folder) >= 0) {
+        st = few_state_load(&r->trainer, r->folder, &passed, err);
+        if (passed.n)
+            note(r, "passed over what is not complete: %s", passed.s);
+        if (st == FEW_OK)
+            note(r, "going on from step %" PRId64 " of %" PRId64, r->trainer.state.step,
+                 r->trainer.train.steps);
+    } else if (st == FEW_OK && r->watch->must_resume) {
+        st = few_fail(err, FEW_ENOTFOUND,
+                      "'%s' holds no checkpoint to go on from; start it with its configuration",
+                      r->folder);
+    }
+    if (st == FEW_OK && !old)
+        st = write_config(r, config, err);
+    few_strbuf_free(&passed);
+    few_free(config);
+    return st == FEW_OK ? open_log(r, err) : st;
+}
+
+/* ---- reports --------------------------------------------------------------------------------*/
+
+static few_status log_row(struct run *r, const few_step_result *s, few_error *err)
+{
+    const few_trainer *t = &r->trainer;
+    const double now = few_now();
+    const int64_t n = r->loss_count;
+    fprintf(r->log, "%" PRId64 "\t%" PRId64 "\t%.6g\t%.4g\t%.4g\t%.1f\t%" PRId64 "\n", t->state.step,
+            t->state.step * t->train.batch, n ? r->loss_sum / (double)n : NAN, s->lr,
+            n ? r->norm_sum / (double)n : NAN,
+            (double)r->log_images / (now - r->log_time + 1e-9), t->state.skipped);
+    if (fflush(r->log) != 0)
+        return few_fail(err, FEW_EIO, "cannot write '%s/log.tsv': %m", r->folder);
+    r->loss_sum = r->norm_sum = 0;
+    r->loss_count = r->log_images = 0;
+    r->log_time = now;
+    return FEW_OK;
+}
+
+/* A sheet of samples from the same noise at every interval. */
+static few_status write_sheet(struct run *r, few_error *err)
+{
+    const few_trainer *t = &r->trainer;
+    const few_spec *spec = &t->spec;
+    if (!t->data.pack)
+        return FEW_OK; /* points are no picture */
+    const int64_t n = t->train.samples;
+    const few_sampler *s = few_sampler_default(spec);
+    void *options = NULL;
+    char name[64], *folder = few_path_join(r->folder, "samples"), *path = NULL;
+    float *images = few_malloc((size_t)(n * spec->height * spec->width * spec->channels) * 4);
+    few_status st = folder && images ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a sheet");
+    if (st == FEW_OK && !r->drawer) {
+        const few_drawer_options o = { .precision = FEW_PRECISION_AUTO,
+                                       .workers = t->train.threads,
+                                       .images = n };
+        st = few_drawer_create(spec, few_trainer_weights(t), &o, &r->drawer, err);
+    }
+    if (st == FEW_OK)
+        st = few_drawer_weights(r->drawer, few_trainer_weights(t), err);
+    if (st == FEW_OK)
+        st = few_sampler_options_make(s, &options, err);
+    if (st == FEW_OK) {
+        const few_draw d = { .sampler = s,
+                             .options = options,
+                             .steps = spec->steps            ? spec->steps
+                                      : t->train.sample_steps ? t->train.sample_steps
+                                                              : 32,
+                             .seed = 0 };
+        st = few_drawer_draw(r->drawer, &d, n, images, err);
+    }
+    snprintf(name, sizeof name, "step-%08" PRId64 ".png", t->state.step);
+    if (st == FEW_OK)
+        st = few_make_folders(folder, err);
+    if (st == FEW_OK)
+        path = few_path_join(folder, name);
+    if (st == FEW_OK && path)
+        st = few_sheet_save_f32(path, images, n, spec->height, spec->width, spec->channels, 0, err);
+    few_sampler_options_free(s, options);
+    few_free(images);
+    few_free(folder);
+    few_free(path);
+    return st;
+}
+
+/* ---- the loop -------------------------------------------------------------------------------*/
+
+static few_status save(struct run *r, few_error *err)
+{
+    return few_state_save(&r->trainer, r->folder, err);
+}
+
+/* After too many bad steps: back to the last saved state (or the beginning), with other numbers. */
+static few_status go_back(struct run *r, few_error *err)
+{
+    few_trainer *t = &r->trainer;
+    const few_error why = *err;
+    const int rollbacks = t->state.rollbacks + 1;
+    const int64_t skipped = t->state.skipped;
+    if (rollbacks > t->train.rollbacks)
+        return few_fail(err, FEW_EDIVERGED, "%s; gave up after going back %d times; lower train.lr",
+                        why.text, rollbacks - 1);
+    if (few_state_newest(r->folder) < 0)
+        return few_fail(err, FEW_EDIVERGED, "%s; there is no checkpoint to go back to; lower train.lr",
+                        why.text);
+    FEW_TRY(few_state_load(t, r->folder, NULL, err));
+    t->state.rollbacks = rollbacks;
+    t->state.skipped = skipped;
+    note(r, "%s; went back to step %" PRId64, why.text, t->state.step);
+    few_error_clear(err);
+    return FEW_OK;
+}
+
+static void report(struct run *r, const few_step_result *s)
+{
+    const few_trainer *t = &r->trainer;
+    if (!r->watch->progress)
+        return;
+    const double seconds = few_now() - r->started + 1e-9;
+    const few_run_progress p = {
+        .step = t->state.step,
+        .steps = t->train.steps,
+        .images = t->state.step * t->train.batch,
+        .loss = r->loss_count ? r->loss_sum / (double)r->loss_count : s->loss,
+        .lr = s->lr,
+        .grad_norm = s->grad_norm,
+        .images_per_second = (double)((t->state.step - r->start_step) * t->train.batch) / seconds,
+        .skipped = t->state.skipped,
+    };
+    r->watch->progress(r->watch->user, &p);
+}
+
+static few_status loop(struct run *r, few_error *err)
+{
+    few_trainer *t = &r->trainer;
+    const few_train_options *o = &t->train;
+    r->start_step = t->state.step;
+    r->started = r->log_time = few_now();
+    if (t->state.step == 0 && few_state_newest(r->folder) < 0)
+        FEW_TRY(save(r, err)); /* something to go back to */
+    while (t->state.step < o->steps) {
+        few_step_result s;
+        const few_status st = few_trainer_step(t, &s, err);
+        if (st == FEW_EDIVERGED) {
+            FEW_TRY(go_back(r, err));
+            continue;
+        }
+        FEW_TRY(st);
+        if (!s.skipped) {
+            r->loss_sum += s.loss;
+            r->norm_sum += s.grad_norm;
+            r->loss_count++;
+        }
+        r->log_images += o->batch;
+        const bool last = t->state.step == o->steps;
+        report(r, &s);
+        if (last || t->state.step % o->log_every == 0)
+            FEW_TRY(log_row(r, &s, err));
+        if (last || t->state.step % o->save_every == 0)
+            FEW_TRY(save(r, err));
+        if (o->sample_every && (last || t->state.step % o->sample_every == 0))
+            FEW_TRY(write_sheet(r, err));
+        if (!last && r->watch->stop && r->watch->stop(r->watch->user)) {
+            if (t->state.step % o->save_every)
+                FEW_TRY(save(r, err));
+            return few_fail(err, FEW_ECANCELED, "stopped and saved at step %" PRId64, t->state.step);
+        }
+    }
+    return FEW_OK;
+}
+
+few_status few_run(const few_config *c, const char *folder, const few_run_watch *w, few_error *err)
+{
+    struct run r = { .config = c, .folder = folder, .watch = w };
+    few_status st = few_config_trainer(c, &r.trainer, err);
+    if (st == FEW_OK)
+        st = few_trainer_start(&r.trainer, c->student.from_scratch, err);
+    if (st == FEW_OK)
+        st = begin(&r, err);
+    if (st == FEW_OK)
+        st = loop(&r, err);
+    if (r.log && fclose(r.log) != 0 && st == FEW_OK)
+        st = few_fail(err, FEW_EIO, "cannot write '%s/log.tsv': %m", folder);
+    few_drawer_free(r.drawer);
+    few_trainer_free(&r.trainer);
+    return st;
+}

@@ -1,0 +1,280 @@
+/* A step: data and numbers on the host, one run of the plan, one update.
+ *
+ * Everything random is keyed by (seed, step, index in the batch), so a resumed run continues bit for
+ * bit; a roll-back changes the seed, or the same numbers would fail again. */
+#include "train/trainer.h"
+
+#include "base/alloc.h"
+#include "base/philox.h"
+
+#include <math.h>
+#include <string.h>
+
+#define ROW(type, field, fallback, min, max, help)                                                 \
+    { #field, type, offsetof(few_train_options, field), fallback, min, max, help, NULL }
+#define CHOICE(field, fallback, help, choices)                                                     \
+    { #field, FEW_OPT_CHOICE, offsetof(few_train_options, field), fallback, 0, 0, help, choices }
+
+const few_option few_train_table[] = {
+    ROW(FEW_OPT_I64, steps, "10000", 1, 1e9, "optimiser steps of the run"),
+    ROW(FEW_OPT_I64, batch, "64", 1, 65536, "images of a step"),
+    ROW(FEW_OPT_I64, slice, "8", 1, 4096, "images a core works on at once; divides the batch"),
+    ROW(FEW_OPT_U64, seed, "1", 0, 0, "of every random number in the run"),
+    CHOICE(optimizer, "adam", "Adam or rectified Adam", "adam|radam"),
+    ROW(FEW_OPT_DOUBLE, lr, "2e-4", 0, 1, "learning rate"),
+    ROW(FEW_OPT_DOUBLE, beta1, "0.9", 0, 0.9999999, "decay of the first moment"),
+    ROW(FEW_OPT_DOUBLE, beta2, "0.99", 0, 0.9999999, "decay of the second moment"),
+    ROW(FEW_OPT_DOUBLE, eps, "1e-8", 0, 1, "added to the root of the second moment"),
+    ROW(FEW_OPT_DOUBLE, weight_decay, "0", 0, 1, "decoupled weight decay"),
+    ROW(FEW_OPT_DOUBLE, clip, "1", 0, 1e9, "largest gradient norm; 0: any"),
+    ROW(FEW_OPT_I64, warmup, "500", 0, 1e9, "steps over which the rate rises from 0"),
+    CHOICE(rate, "constant", "the rate after warm-up", "constant|cosine|linear"),
+    ROW(FEW_OPT_DOUBLES, ema, "0.999", 0, 0.9999999, "decays of the averages; the first is shipped"),
+    ROW(FEW_OPT_DOUBLE, label_drop, "0", 0, 1, "part of the labels replaced by the null class"),
+    CHOICE(precision, "auto", "of activations", "auto|f32|bf16"),
+    ROW(FEW_OPT_INT, threads, "0", 0, 256, "cores to use; 0: all"),
+    ROW(FEW_OPT_I64, save_every, "1000", 1, 1e9, "steps between checkpoints"),
+    ROW(FEW_OPT_I64, log_every, "50", 1, 1e9, "steps between rows of log.tsv"),
+    ROW(FEW_OPT_I64, sample_every, "2000", 0, 1e9, "steps between sample sheets; 0: none"),
+    ROW(FEW_OPT_INT, keep, "2", 1, 1000, "checkpoints kept"),
+    ROW(FEW_OPT_INT, samples, "64", 1, 4096, "images of a sample sheet"),
+    ROW(FEW_OPT_INT, sample_steps, "0", 0, 100000, "steps of its sampler; 0: 32 or the student's own"),
+    ROW(FEW_OPT_INT, bad_steps, "10", 1, 1000000, "skipped steps in a row before going back"),
+    ROW(FEW_OPT_INT, rollbacks, "2", 0, 1000, "times to go back before giving up"),
+    { .name = NULL },
+};
+
+double few_train_rate(const few_train_options *o, int64_t step)
+{
+    if (step < o->warmup)
+        return o->lr * (double)(step + 1) / (double)o->warmup;
+    const double pi = 3.14159265358979323846;
+    const double span = (double)(o->steps > o->warmup ? o->steps - o->warmup : 1);
+    const double at = fmin(1, (double)(step - o->warmup) / span);
+    if (!strcmp(o->rate, "cosine"))
+        return o->lr * 0.5 * (1 + cos(pi * at));
+    if (!strcmp(o->rate, "linear"))
+        return o->lr * (1 - at);
+    return o->lr;
+}
+
+const float *few_trainer_weights(const few_trainer *t)
+{
+    return t->state.n_ema ? t->state.ema[0] : t->state.master;
+}
+
+static few_precision precision_of(const char *name)
+{
+    return !strcmp(name, "f32")    ? FEW_PRECISION_F32
+           : !strcmp(name, "bf16") ? FEW_PRECISION_BF16
+                                   : FEW_PRECISION_AUTO;
+}
+
+static few_status make_state(few_trainer *t, bool from_scratch, few_error *err)
+{
+    few_train_state *s = &t->state;
+    s->count = t->params.count;
+    s->n_ema = t->train.ema.n;
+    const size_t bytes = (size_t)s->count * sizeof(float);
+    float **const all[] = { &s->master, &s->m,      &s->v,     &s->ema[0],
+                            &s->ema[1], &s->ema[2], &s->ema[3] };
+    for (int k = 0; k < 3 + s->n_ema; k++)
+        if (!(*all[k] = few_big_alloc(bytes)))
+            return few_fail(err, FEW_ENOMEM, "out of memory for the training state (%zu bytes each)",
+                            bytes);
+    if (t->teacher && !from_scratch) {
+        if (t->teacher->params.count != s->count)
+            return few_fail(err, FEW_ECONFIG, "the teacher's network differs from the student's");
+        memcpy(s->master, t->teacher->master, bytes);
+    } else {
+        few_params_init(&t->params, s->master, t->train.seed);
+    }
+    for (int k = 0; k < s->n_ema; k++)
+        memcpy(s->ema[k], s->master, bytes);
+    return FEW_OK;
+}
+
+static few_status make_buffers(few_trainer *t, few_error *err)
+{
+    const size_t b = (size_t)t->train.batch;
+    bool ok = true;
+    for (int k = 0; t->method->scalars[k]; k++)
+        ok &= (t->scalar[k] = few_calloc(b, sizeof(float))) != NULL;
+    ok &= (t->loss = few_calloc(b, sizeof(float))) != NULL;
+    ok &= (t->label = few_calloc(b, sizeof(int32_t))) != NULL;
+    ok &= (t->null_label = few_calloc(b, sizeof(int32_t))) != NULL;
+    ok &= (t->rng = few_calloc(b * 4, sizeof(int32_t))) != NULL;
+    ok &= (t->x = few_malloc(b * few_dataset_sample_bytes(&t->data))) != NULL;
+    return ok ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a batch of %zu", b);
+}
+
+static few_status bind_all(few_trainer *t, few_error *err)
+{
+    const few_backend *b = &few_backend_cpu;
+    for (int k = 0; t->method->scalars[k]; k++)
+        FEW_TRY(b->bind(t->plan, t->method->scalars[k], t->scalar[k], err));
+    FEW_TRY(b->bind(t->plan, "x", t->x, err));
+    FEW_TRY(b->bind(t->plan, "rng", t->rng, err));
+    FEW_TRY(b->bind(t->plan, "loss", t->loss, err));
+    if (t->spec.classes) {
+        FEW_TRY(b->bind(t->plan, "label", t->label, err));
+        FEW_TRY(b->bind(t->plan, "null_label", t->null_label, err));
+    }
+    FEW_TRY(b->params(t->plan, FEW_SET_LIVE, t->state.master, err));
+    if (t->teacher)
+        FEW_TRY(b->params(t->plan, FEW_SET_TEACHER, t->teacher->master, err));
+    return FEW_OK;
+}
+
+few_status few_trainer_start(few_trainer *t, bool from_scratch, few_error *err)
+{
+    few_train_options *o = &t->train;
+    if (o->slice > o->batch)
+        o->slice = o->batch;
+    if (o->batch % o->slice)
+        return few_fail(err, FEW_ECONFIG, "train.slice (%lld) does not divide train.batch (%lld)",
+                        (long long)o->slice, (long long)o->batch);
+    if (o->ema.n > FEW_MAX_EMA)
+        return few_fail(err, FEW_ECONFIG, "train.ema lists %d averages, at most %d are possible",
+                        o->ema.n, FEW_MAX_EMA);
+    if (t->data.h != t->spec.height || t->data.w != t->spec.width || t->data.c != t->spec.channels)
+        return few_fail(err, FEW_ECONFIG, "the data are %dx%dx%d, the model makes %dx%dx%d",
+                        t->data.h, t->data.w, t->data.c, t->spec.height, t->spec.width,
+                        t->spec.channels);
+    if (t->spec.classes > 0 && t->data.classes != t->spec.classes)
+        return few_fail(err, FEW_ECONFIG, "the data have %d classes, the model knows %d",
+                        t->data.classes, t->spec.classes);
+    if (t->method->needs_teacher && !t->teacher)
+        return few_fail(err, FEW_ECONFIG, "method '%s' needs a teacher: fewstep distill TEACHER",
+                        t->method->name);
+    few_graph_init(&t->graph);
+    t->ctx = (few_method_ctx){ .method = t->method,
+                               .options = t->method_options,
+                               .spec = &t->spec,
+                               .teacher = t->teacher ? &t->teacher->spec : NULL,
+                               .slice = o->slice,
+                               .batch = o->batch,
+                               .steps = o->steps,
+                               .seed = o->seed,
+                               .g = &t->graph };
+    if (t->method->check)
+        FEW_TRY(t->method->check(&t->ctx, err));
+    few_graph_use_set(&t->graph, FEW_SET_LIVE, &t->params);
+    if (t->teacher)
+        few_graph_use_set(&t->graph, FEW_SET_TEACHER, &t->teacher->params);
+    few_method_build(&t->ctx, t->data.pack == NULL, true);
+    FEW_TRY(few_graph_status(&t->graph, err));
+    const few_plan_options po = { .precision = precision_of(o->precision), .workers = o->threads };
+    FEW_TRY(few_backend_cpu.compile(&t->graph, &po, &t->plan, err));
+    FEW_TRY(make_state(t, from_scratch, err));
+    FEW_TRY(make_buffers(t, err));
+    return bind_all(t, err);
+}
+
+void few_trainer_free(few_trainer *t)
+{
+    few_backend_cpu.release(t->plan);
+    few_graph_clear(&t->graph);
+    const size_t bytes = (size_t)t->state.count * sizeof(float);
+    few_big_free(t->state.master, bytes);
+    few_big_free(t->state.m, bytes);
+    few_big_free(t->state.v, bytes);
+    for (int k = 0; k < FEW_MAX_EMA; k++)
+        few_big_free(t->state.ema[k], bytes);
+    for (int k = 0; k < FEW_MAX_SCALARS; k++)
+        few_free(t->scalar[k]);
+    few_free(t->loss);
+    few_free(t->label);
+    few_free(t->null_label);
+    few_free(t->rng);
+    few_free(t->x);
+    few_dataset_close(&t->data);
+    if (t->teacher)
+        few_net_free(t->teacher);
+    few_free(t->teacher);
+    if (t->method_options)
+        few_options_clear(t->method->options, t->method_options);
+    few_free(t->method_options);
+    few_options_clear(few_train_table, &t->train);
+    few_params_free(&t->params);
+    few_spec_clear(&t->spec);
+    memset(t, 0, sizeof *t);
+}
+
+/* Data, labels, random keys and the method's numbers for this step. */
+static void fill_batch(few_trainer *t)
+{
+    const few_train_options *o = &t->train;
+    const int64_t step = t->state.step;
+    /* The order of the data keeps the run's seed; what goes wrong is drawn anew after a roll-back. */
+    const uint64_t seed = o->seed + ((uint64_t)t->state.rollbacks << 32);
+    double value[FEW_MAX_SCALARS];
+    t->ctx.seed = seed;
+    few_dataset_batch(&t->data, o->seed, step, o->batch, t->flip, t->x, t->label);
+    for (int64_t i = 0; i < o->batch; i++) {
+        const uint32_t k = (uint32_t)i;
+        t->rng[4 * i] = (int32_t)(uint32_t)seed;
+        t->rng[4 * i + 1] = (int32_t)(uint32_t)(seed >> 32);
+        t->rng[4 * i + 2] = (int32_t)step;
+        t->rng[4 * i + 3] = (int32_t)i;
+        t->null_label[i] = t->spec.classes;
+        if (o->label_drop > 0 &&
+            few_random_uniform(seed, FEW_RNG_LABEL, (uint32_t)step, k, 0) < o->label_drop)
+            t->label[i] = t->spec.classes;
+        t->method->draw(&t->ctx, step, i, value);
+        for (int j = 0; t->method->scalars[j]; j++)
+            t->scalar[j][i] = (float)value[j];
+    }
+}
+
+static few_status update(few_trainer *t, few_step_result *r, few_error *err)
+{
+    const few_train_options *o = &t->train;
+    few_train_state *s = &t->state;
+    few_update u = { .radam = !strcmp(o->optimizer, "radam"),
+                     .lr = r->lr,
+                     .beta1 = o->beta1,
+                     .beta2 = o->beta2,
+                     .eps = o->eps,
+                     .weight_decay = o->weight_decay,
+                     .clip = o->clip,
+                     .step = s->updates + 1,
+                     .master = s->master,
+                     .m = s->m,
+                     .v = s->v,
+                     .n_ema = s->n_ema };
+    for (int k = 0; k < s->n_ema; k++) {
+        const double early = (1 + (double)s->updates) / (10 + (double)s->updates);
+        u.ema[k] = s->ema[k];
+        u.ema_decay[k] = fmin(o->ema.v[k], early); /* a young average follows closely */
+    }
+    FEW_TRY(few_backend_cpu.update(t->plan, &u, err));
+    r->grad_norm = u.grad_norm;
+    r->skipped = !isfinite(u.grad_norm);
+    s->updates += !r->skipped;
+    return FEW_OK;
+}
+
+few_status few_trainer_step(few_trainer *t, few_step_result *r, few_error *err)
+{
+    *r = (few_step_result){ .lr = few_train_rate(&t->train, t->state.step) };
+    fill_batch(t);
+    FEW_TRY(few_backend_cpu.run(t->plan, t->train.batch, err));
+    double sum = 0;
+    for (int64_t i = 0; i < t->train.batch; i++)
+        sum += (double)t->loss[i];
+    r->loss = sum / (double)t->train.batch;
+    r->skipped = !isfinite(r->loss);
+    r->grad_norm = NAN;
+    if (!r->skipped)
+        FEW_TRY(update(t, r, err));
+    t->state.step++;
+    t->bad_in_a_row = r->skipped ? t->bad_in_a_row + 1 : 0;
+    t->state.skipped += r->skipped;
+    if (t->bad_in_a_row >= t->train.bad_steps)
+        return few_fail(err, FEW_EDIVERGED,
+                        "the loss or its gradient was not finite in %d steps in a row, up to step "
+                        "%lld (loss %g, gradient norm %g)",
+                        t->bad_in_a_row, (long long)t->state.step, r->loss, r->grad_norm);
+    return FEW_OK;
+}

@@ -1,0 +1,79 @@
+/* One training step after another, and everything that must survive between them. */
+#ifndef FEW_TRAIN_TRAINER_H
+#define FEW_TRAIN_TRAINER_H
+
+#include "graph/backend.h"
+#include "method/method.h"
+#include "model/checkpoint.h"
+#include "train/dataset.h"
+
+/* The `train` section of a configuration. */
+typedef struct few_train_options {
+    int64_t steps, batch, slice;
+    uint64_t seed;
+    char *optimizer; /* adam, radam */
+    double lr, beta1, beta2, eps, weight_decay, clip;
+    int64_t warmup;
+    char *rate; /* constant, cosine, linear */
+    few_doubles ema;
+    double label_drop;
+    char *precision;
+    int threads;
+    int64_t save_every, log_every, sample_every;
+    int keep, samples, sample_steps, bad_steps, rollbacks;
+} few_train_options;
+extern const few_option few_train_table[];
+
+/* The state of a run: arrays in the layout of params, and counters. Whatever a later step depends
+ * on is here or in the configuration. */
+typedef struct few_train_state {
+    int64_t count;         /* elements of each array */
+    float *master, *m, *v; /* weights and moments */
+    int n_ema;
+    float *ema[FEW_MAX_EMA];
+    int64_t step;          /* steps done, skipped ones included */
+    int64_t updates;       /* optimiser steps made */
+    int64_t skipped;       /* steps skipped for a loss or gradient that was not finite */
+    int rollbacks;         /* times the run went back; changes the random numbers */
+} few_train_state;
+
+typedef struct few_trainer {
+    few_spec spec;
+    few_params params;
+    few_train_options train;
+    const few_method *method;
+    void *method_options; /* owned */
+    few_dataset data;
+    bool flip;
+    few_net *teacher; /* owned, or NULL */
+    few_train_state state;
+    int bad_in_a_row;
+
+    few_method_ctx ctx;
+    few_graph graph;
+    few_plan *plan;
+    float *scalar[FEW_MAX_SCALARS], *loss;
+    int32_t *label, *null_label, *rng;
+    void *x;
+} few_trainer;
+
+typedef struct few_step_result {
+    double loss, lr, grad_norm;
+    bool skipped;
+} few_step_result;
+
+/* Build graph, plan and buffers. t->spec, train, method, method_options, data and teacher are set by
+ * the caller before (and owned by t from then on, in case of failure, too). The weights start at
+ * random or, for a student with a teacher, at the teacher's. */
+few_status few_trainer_start(few_trainer *t, bool from_scratch, few_error *err);
+void few_trainer_free(few_trainer *t);
+
+/* Step state.step. Fails with FEW_EDIVERGED after train.bad_steps skipped steps in a row. */
+few_status few_trainer_step(few_trainer *t, few_step_result *r, few_error *err);
+
+/* The learning rate of a step (from 0). */
+double few_train_rate(const few_train_options *o, int64_t step);
+/* Weights to sample with: the first average, or the weights when there is none. */
+const float *few_trainer_weights(const few_trainer *t);
+
+#endif
