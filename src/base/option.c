@@ -144,8 +144,8 @@ static bool read_u64(const char *text, uint64_t *out)
 
 static bool read_bool(const char *text, bool *out)
 {
-    static const char *const yes[] = { "true", "yes", "on", "1" },
-                             *const no[] = { "false", "no", "off", "0" };
+    static const char *const yes[] = { "true", "yes", "on", "1" }, *const no[] = { "false", "no",
+                                                                                   "off", "0" };
     for (size_t i = 0; i < FEW_COUNT(yes); i++)
         if (!strcasecmp(text, yes[i]) || !strcasecmp(text, no[i])) {
             *out = !strcasecmp(text, yes[i]);
@@ -417,8 +417,8 @@ static few_status unknown(const few_option *table, const char *name, const char 
     return st;
 }
 
-few_status few_option_set(const few_option *table, void *target, const char *name,
-                          const char *text, const char *where, few_error *err)
+few_status few_option_set(const few_option *table, void *target, const char *name, const char *text,
+                          const char *where, few_error *err)
 {
     const few_option *o = few_option_find(table, name);
     if (!o)

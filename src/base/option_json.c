@@ -57,12 +57,14 @@ static few_status refuse(const few_option *o, const json_t *v, const char *where
     return few_fail(err, FEW_ECONFIG, "%s%s'%s' cannot hold %s, it wants %s%s", where ? where : "",
                     where ? ": " : "", o->name, found[json_typeof(v)],
                     is_list(o->type) ? "a list of " : "",
-                    !is_list(o->type) ? wanted : is_text(o->type) ? "texts" : "numbers");
+                    !is_list(o->type)  ? wanted
+                    : is_text(o->type) ? "texts"
+                                       : "numbers");
 }
 
 /* The value as text; on failure the message is recorded. */
-static few_status to_text(const few_option *o, const json_t *v, few_strbuf *text,
-                          const char *where, few_error *err)
+static few_status to_text(const few_option *o, const json_t *v, few_strbuf *text, const char *where,
+                          few_error *err)
 {
     if (is_list(o->type) && json_is_array(v)) {
         for (size_t i = 0; i < json_array_size(v); i++) {

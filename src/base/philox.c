@@ -1,7 +1,7 @@
 /* Philox4x32-10 and what is drawn from it.
  *
- * A round maps (c0, c1, c2, c3) to (hi(M1 c2) ^ c1 ^ k0, lo(M1 c2), hi(M0 c0) ^ c3 ^ k1, lo(M0 c0));
- * the key grows by the Weyl constants between rounds, nine times for ten rounds. */
+ * A round maps (c0, c1, c2, c3) to (hi(M1 c2) ^ c1 ^ k0, lo(M1 c2), hi(M0 c0) ^ c3 ^ k1, lo(M0
+ * c0)); the key grows by the Weyl constants between rounds, nine times for ten rounds. */
 #include "base/philox.h"
 
 #include <math.h>

@@ -91,8 +91,8 @@ static uint64_t read_u64(const uint8_t *p)
 }
 
 /* Parse the header; *data and *n become the buffer behind it. */
-static few_status read_header(few_safetensors *s, const uint8_t **data, size_t *n,
-                              const char *file, few_error *err)
+static few_status read_header(few_safetensors *s, const uint8_t **data, size_t *n, const char *file,
+                              few_error *err)
 {
     if (*n < 8)
         return few_fail(err, FEW_EFORMAT, "'%s' is no safetensors file: it has %zu bytes", file,
@@ -259,10 +259,10 @@ static few_status check_cover(const few_safetensors *s, const uint8_t *data, siz
         const few_safetensor *t = &s->tensors[i];
         const size_t from = (size_t)((const uint8_t *)t->data - data);
         if (from != end)
-            return few_fail(err, FEW_EFORMAT,
-                            "'%s': tensor '%.100s' starts at byte %zu, %s byte %zu", file, t->name,
-                            from, from < end ? "but the one before it ends at" : "leaving a gap from",
-                            end);
+            return few_fail(
+                err, FEW_EFORMAT, "'%s': tensor '%.100s' starts at byte %zu, %s byte %zu", file,
+                t->name, from, from < end ? "but the one before it ends at" : "leaving a gap from",
+                end);
         end += t->bytes;
     }
     if (end != n)

@@ -11,7 +11,8 @@ enum { FEW_SAFETENSORS_RANK = 8 }; /* most dimensions of a tensor */
 
 /* X(name in the file, bytes of an element) */
 #define FEW_SAFETENSORS_TYPES(X)                                                                   \
-    X(F64, 8) X(F32, 4) X(F16, 2) X(BF16, 2) X(I64, 8) X(I32, 4) X(I16, 2) X(I8, 1) X(U8, 1) X(BOOL, 1)
+    X(F64, 8)                                                                                      \
+    X(F32, 4) X(F16, 2) X(BF16, 2) X(I64, 8) X(I32, 4) X(I16, 2) X(I8, 1) X(U8, 1) X(BOOL, 1)
 
 typedef enum few_safetensors_type {
 #define X(name, size) FEW_SAFETENSORS_##name,

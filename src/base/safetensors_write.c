@@ -65,8 +65,9 @@ few_status few_safetensors_writer_add(few_safetensors_writer *w, const char *nam
     if (!*name || !few_is_utf8(name) || !strcmp(name, "__metadata__"))
         return few_fail(err, FEW_EINVAL, "'%.100s' cannot be the name of a tensor", name);
     if (rank < 0 || rank > FEW_SAFETENSORS_RANK)
-        return few_fail(err, FEW_EINVAL, "tensor '%.100s' has %d dimensions, at most %d are allowed",
-                        name, rank, FEW_SAFETENSORS_RANK);
+        return few_fail(err, FEW_EINVAL,
+                        "tensor '%.100s' has %d dimensions, at most %d are allowed", name, rank,
+                        FEW_SAFETENSORS_RANK);
     few_safetensor t = { .type = type, .rank = rank, .data = data };
     for (int i = 0; i < rank; i++)
         t.shape[i] = shape[i];

@@ -2,7 +2,8 @@
  *
  * libyaml checks the syntax; what is refused here is what would surprise in a configuration: a key
  * given twice (the first would be lost silently), aliases (a small file can stand for a huge one)
- * and tags. libyaml resolves nothing, so every scalar is text and "no" is only what a table says. */
+ * and tags. libyaml resolves nothing, so every scalar is text and "no" is only what a table says.
+ */
 #include "base/yaml.h"
 
 #include "base/alloc.h"
@@ -330,9 +331,9 @@ few_status few_yaml_apply_one(const few_option *table, void *target, const few_y
     if (o && value->kind == FEW_YAML_LIST) {
         for (const few_yaml_node *c = value->child; c; c = c->next) {
             if (c->kind != FEW_YAML_SCALAR || !*c->text) {
-                st = few_fail(err, FEW_ECONFIG, "%s:%d: '%s' has an element that is %s", file,
-                              c->line, o->name,
-                              c->kind == FEW_YAML_SCALAR ? "empty" : kind_text(c));
+                st =
+                    few_fail(err, FEW_ECONFIG, "%s:%d: '%s' has an element that is %s", file,
+                             c->line, o->name, c->kind == FEW_YAML_SCALAR ? "empty" : kind_text(c));
                 goto cleanup;
             }
             few_strbuf_add(&text, c == value->child ? "" : ",");
@@ -367,10 +368,12 @@ few_status few_yaml_apply(const few_option *table, void *target, const few_yaml_
  * with a meaning, and is none of the words that some readers take for a truth value or number. */
 static bool is_plain(const char *s)
 {
-    static const char *const words[] = { "null", "true", "false", "yes", "no",
-                                         "on",   "off",  "y",     "n" };
+    static const char *const words[] = {
+        "null", "true", "false", "yes", "no", "on", "off", "y", "n"
+    };
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_/";
-    static const char more[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_/0123456789.+-";
+    static const char more[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_/0123456789.+-";
     if (!*s || !strchr(letters, *s) || s[strspn(s, more)])
         return false;
     for (size_t i = 0; i < FEW_COUNT(words); i++)

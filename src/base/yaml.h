@@ -31,16 +31,16 @@ void few_yaml_free(few_yaml_node *root); /* NULL is fine */
 /* The value of a key, or NULL; map may be NULL. Iterate with ->child and ->next. */
 const few_yaml_node *few_yaml_find(const few_yaml_node *map, const char *key);
 
-/* The map under a key: NULL when the key is absent or its value null or empty, refused (FEW_ECONFIG)
- * when it is a scalar or list. */
+/* The map under a key: NULL when the key is absent or its value null or empty, refused
+ * (FEW_ECONFIG) when it is a scalar or list. */
 few_status few_yaml_find_map(const few_yaml_node *map, const char *key, const char *file,
                              const few_yaml_node **out, few_error *err);
 
 /* True for an empty plain scalar, "~" and "null". */
 bool few_yaml_is_null(const few_yaml_node *node);
 
-/* Refuse every key of a map (may be NULL) that is not among n names, with file, line and the nearest
- * one. */
+/* Refuse every key of a map (may be NULL) that is not among n names, with file, line and the
+ * nearest one. */
 few_status few_yaml_check_keys(const few_yaml_node *map, const char *const *names, int n,
                                const char *file, few_error *err);
 

@@ -62,7 +62,7 @@ void few_axis_fit(few_axis *a, few_axis_kind kind, double lo, double hi, int tic
 {
     memset(a, 0, sizeof *a);
     ticks = ticks < 2 ? 2 : ticks > 10 ? 10 : ticks;
-    if (!isfinite(lo) || !isfinite(hi) || !(lo <= hi) || !isfinite(hi - lo)) {
+    if (!(lo >= -1e300 && lo <= hi && hi <= 1e300)) {
         lo = kind == FEW_AXIS_LINEAR ? 0 : 1;
         hi = kind == FEW_AXIS_LINEAR ? 1 : 10;
     }
@@ -121,33 +121,45 @@ static int decimals(double value, double step)
     return 9;
 }
 
+/* %g with `digits` digits, and exponents as in 1e-4. */
+static void scientific(char text[24], double value, int digits)
+{
+    char number[24];
+    digits = digits < 1 ? 1 : digits > 12 ? 12 : digits;
+    snprintf(number, sizeof number, "%.*g", digits, value);
+    char *e = strchr(number, 'e');
+    int power;
+    if (e && sscanf(e + 1, "%d", &power) == 1)
+        snprintf(text, 24, "%.*se%d", (int)(e - number), number, power);
+    else
+        snprintf(text, 24, "%s", number);
+}
+
 void few_axis_text(char text[24], double value, double step)
 {
-    static const char units[][2] = { "", "k", "M", "G", "T" };
-    const double size = fabs(value);
+    static const char *const units[] = { "", "k", "M", "G", "T" };
+    const double size = fabs(value), grain = step > 0 ? step : size;
     if (!isfinite(value)) {
         snprintf(text, 24, "-");
-    } else if (size >= 1e15 || (size > 0 && size < 1e-3) || (step > 0 && step < 1e-6)) {
-        char number[24];
-        snprintf(number, sizeof number, "%.3g", value);
-        char *e = strchr(number, 'e'); /* 1e-04 -> 1e-4 */
-        int power;
-        if (e && sscanf(e + 1, "%d", &power) == 1)
-            snprintf(text, 24, "%.*se%d", (int)(e - number), number, power);
-        else
-            snprintf(text, 24, "%s", number);
-    } else {
-        int unit = 0;
-        double scale = 1;
-        if (size >= 1e4)
-            for (unit = 1, scale = 1e3; size / scale >= 1e3 && unit < 4; unit++)
-                scale *= 1e3;
-        int places = decimals(value / scale, step / scale);
-        if (step == 0) { /* four digits are enough */
-            const int before = size / scale < 1 ? 1 : (int)log10(size / scale) + 1;
-            const int most = before >= 4 ? 0 : 4 - before;
-            places = places > most ? most : places;
-        }
-        snprintf(text, 24, "%.*f%s", places, value / scale + 0.0, units[unit]);
+        return;
     }
+    if (size == 0) {
+        snprintf(text, 24, "0");
+        return;
+    }
+    if (size >= 1e15 || (step > 0 ? step < 1e-5 : size < 1e-3)) {
+        scientific(text, value, step > 0 ? (int)log10(size / step) + 2 : 3);
+        return;
+    }
+
+    int unit = 0;
+    double scale = 1;
+    if (size >= 1e6 || (size >= 1e4 && fmod(grain, 100) == 0)) /* but 16384 stays */
+        for (unit = 1, scale = 1e3; size / scale >= 1e3 && unit < 4; unit++)
+            scale *= 1e3;
+    int places = decimals(value / scale, step / scale);
+    const int most = 3 - (int)floor(log10(size / scale)); /* for four digits */
+    if (step == 0 && places > most)
+        places = most < 0 ? 0 : most;
+    snprintf(text, 24, "%.*f%s", places, value / scale, units[unit]);
 }

@@ -90,7 +90,7 @@ static bool take_bool(struct scan *s, bool *value)
     return false;
 }
 
-/* (), (3,), (3, 4) and (3, 4,); numbers below 2^62. */
+/* (), (3,), (3, 4) and (3, 4,); numbers of up to 18 digits. */
 static bool take_shape(struct scan *s, few_npy *a)
 {
     a->rank = 0;
@@ -101,9 +101,9 @@ static bool take_shape(struct scan *s, few_npy *a)
         int64_t n = 0;
         int digits = 0;
         while (s->p < s->end && *s->p >= '0' && *s->p <= '9') {
-            n = 10 * n + (*s->p++ - '0');
             if (++digits > 18)
                 return false;
+            n = 10 * n + (*s->p++ - '0');
         }
         if (digits == 0 || a->rank == FEW_NPY_MAX_RANK)
             return false;

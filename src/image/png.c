@@ -46,7 +46,7 @@ static png_voidp on_malloc(png_structp png, png_alloc_size_t n)
 {
     struct job *j = png_get_mem_ptr(png);
     void *p = few_malloc(n);
-    j->no_memory = !p;
+    j->no_memory |= !p;
     return p;
 }
 

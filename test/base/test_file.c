@@ -251,7 +251,10 @@ static void test_join(void **state)
 {
     (void)state;
     static const char *const rows[][3] = {
-        { "a", "b", "a/b" }, { "a/", "b", "a/b" }, { "", "b", "b" }, { "/", "b", "/b" },
+        { "a", "b", "a/b" },
+        { "a/", "b", "a/b" },
+        { "", "b", "b" },
+        { "/", "b", "/b" },
     };
     for (size_t i = 0; i < FEW_COUNT(rows); i++) {
         char *p = few_path_join(rows[i][0], rows[i][1]);
@@ -263,10 +266,14 @@ static void test_join(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_and_replace), cmocka_unit_test(test_abandon),
-        cmocka_unit_test(test_two_at_once),       cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_refused_places),    cmocka_unit_test(test_allocation_failures),
-        cmocka_unit_test(test_maps),              cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_write_and_replace),
+        cmocka_unit_test(test_abandon),
+        cmocka_unit_test(test_two_at_once),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_refused_places),
+        cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_maps),
+        cmocka_unit_test(test_folders),
         cmocka_unit_test(test_join),
     };
     return cmocka_run_group_tests(tests, make_temp_folder, remove_temp_folder);

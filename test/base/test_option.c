@@ -26,14 +26,19 @@ struct settings {
     few_strings layers, names;
 };
 
-#define ROW(field, ...) { .name = #field, .offset = offsetof(struct settings, field), __VA_ARGS__ }
+#define ROW(field, ...)                                                                            \
+    {                                                                                              \
+        .name = #field, .offset = offsetof(struct settings, field), __VA_ARGS__                    \
+    }
 
 static const few_option table[] = {
     ROW(ema, .type = FEW_OPT_BOOL, .fallback = "true", .help = "keep an average"),
-    ROW(batch, .type = FEW_OPT_INT, .fallback = "64", .min = 1, .max = 4096, .help = "images a step"),
+    ROW(batch, .type = FEW_OPT_INT, .fallback = "64", .min = 1, .max = 4096,
+        .help = "images a step"),
     ROW(images, .type = FEW_OPT_I64, .fallback = "2M", .help = "images to train on"),
     ROW(seed, .type = FEW_OPT_U64, .help = "of everything"),
-    ROW(lr, .type = FEW_OPT_DOUBLE, .fallback = "1e-4", .min = 0, .max = 1, .help = "learning rate"),
+    ROW(lr, .type = FEW_OPT_DOUBLE, .fallback = "1e-4", .min = 0, .max = 1,
+        .help = "learning rate"),
     ROW(decay, .type = FEW_OPT_DOUBLE, .fallback = "0.5", .min = 0, .max = INFINITY),
     ROW(name, .type = FEW_OPT_STRING, .help = "of the run"),
     ROW(sampler, .type = FEW_OPT_CHOICE, .fallback = "ddim", .choices = "ddim|addim|heun"),
@@ -350,10 +355,12 @@ static void test_help(void **state)
 {
     (void)state;
     static const few_option few[] = {
-        ROW(lr, .type = FEW_OPT_DOUBLE, .fallback = "1e-4", .min = 0, .max = 1, .help = "learning rate"),
+        ROW(lr, .type = FEW_OPT_DOUBLE, .fallback = "1e-4", .min = 0, .max = 1,
+            .help = "learning rate"),
         ROW(sampler, .type = FEW_OPT_CHOICE, .fallback = "ddim", .choices = "ddim|addim",
             .help = "how to sample"),
-        ROW(loss, .type = FEW_OPT_CHOICE, .choices = "a-rather-long-one|another-long-one", .help = "h"),
+        ROW(loss, .type = FEW_OPT_CHOICE, .choices = "a-rather-long-one|another-long-one",
+            .help = "h"),
         ROW(decay, .type = FEW_OPT_DOUBLE, .min = 0, .max = INFINITY, .help = "d"),
         ROW(name, .type = FEW_OPT_STRING, .help = "of the run"),
         { .name = NULL },
@@ -399,8 +406,8 @@ static void test_allocation_failures(void **state)
 {
     (void)state;
     static const char *const set[][2] = {
-        { "name", "other" }, { "names", "x,y,z" }, { "mult", "4,4" }, { "sampler", "huen" },
-        { "nam", "x" },
+        { "name", "other" },   { "names", "x,y,z" }, { "mult", "4,4" },
+        { "sampler", "huen" }, { "nam", "x" },
     };
     few_error err;
     struct settings s = unusual(), same = { 0 };
@@ -427,10 +434,10 @@ static void test_allocation_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_copy),            cmocka_unit_test(test_json_round_trip),
-        cmocka_unit_test(test_json_refusals),   cmocka_unit_test(test_help),
-        cmocka_unit_test(test_locale),          cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_copy),          cmocka_unit_test(test_json_round_trip),
+        cmocka_unit_test(test_json_refusals), cmocka_unit_test(test_help),
+        cmocka_unit_test(test_locale),        cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,9 +168,12 @@ static void test_permutation_spreads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_answers), cmocka_unit_test(test_formulas),
-        cmocka_unit_test(test_keying),        cmocka_unit_test(test_moments),
-        cmocka_unit_test(test_below),         cmocka_unit_test(test_permutation),
+        cmocka_unit_test(test_known_answers),
+        cmocka_unit_test(test_formulas),
+        cmocka_unit_test(test_keying),
+        cmocka_unit_test(test_moments),
+        cmocka_unit_test(test_below),
+        cmocka_unit_test(test_permutation),
         cmocka_unit_test(test_permutation_spreads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,13 +98,13 @@ static void test_utf8(void **state)
         { "\xE2\x82\xAC", 3, 0x20AC },
         { "\xF0\x9F\x98\x80", 4, 0x1F600 },
         { "\xF4\x8F\xBF\xBF", 4, 0x10FFFF },
-        { "\x80", 0, 0 },                 /* no start */
-        { "\xC3", 0, 0 },                 /* cut off */
-        { "\xE2\x82", 0, 0 },             /* cut off */
-        { "\xC0\xAF", 0, 0 },             /* longer than need be */
-        { "\xE0\x80\xAF", 0, 0 },         /* longer than need be */
-        { "\xED\xA0\x80", 0, 0 },         /* half of a pair */
-        { "\xF4\x90\x80\x80", 0, 0 },     /* past the last */
+        { "\x80", 0, 0 },             /* no start */
+        { "\xC3", 0, 0 },             /* cut off */
+        { "\xE2\x82", 0, 0 },         /* cut off */
+        { "\xC0\xAF", 0, 0 },         /* longer than need be */
+        { "\xE0\x80\xAF", 0, 0 },     /* longer than need be */
+        { "\xED\xA0\x80", 0, 0 },     /* half of a pair */
+        { "\xF4\x90\x80\x80", 0, 0 }, /* past the last */
         { "\xFF", 0, 0 },
     };
     for (size_t i = 0; i < FEW_COUNT(rows); i++) {
@@ -124,10 +124,17 @@ static void test_distance(void **state)
         const char *a, *b;
         int d;
     } rows[] = {
-        { "", "", 0 },           { "", "abc", 3 },          { "abc", "abc", 0 },
-        { "ABC", "abc", 0 },     { "sampler", "smapler", 1 }, { "kitten", "sitting", 3 },
-        { "lr", "lrr", 1 },      { "ab", "ba", 1 },         { "steps", "stops", 1 },
-        { "abcdef", "fedcba", 5 }, { "batch-size", "batch_size", 1 },
+        { "", "", 0 },
+        { "", "abc", 3 },
+        { "abc", "abc", 0 },
+        { "ABC", "abc", 0 },
+        { "sampler", "smapler", 1 },
+        { "kitten", "sitting", 3 },
+        { "lr", "lrr", 1 },
+        { "ab", "ba", 1 },
+        { "steps", "stops", 1 },
+        { "abcdef", "fedcba", 5 },
+        { "batch-size", "batch_size", 1 },
     };
     for (size_t i = 0; i < FEW_COUNT(rows); i++) {
         assert_int_equal(few_edit_distance(rows[i].a, rows[i].b), rows[i].d);
@@ -178,9 +185,9 @@ static void test_status(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_growth),   cmocka_unit_test(test_every_length),
+        cmocka_unit_test(test_growth),    cmocka_unit_test(test_every_length),
         cmocka_unit_test(test_no_memory), cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_distance), cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_distance),  cmocka_unit_test(test_nearest),
         cmocka_unit_test(test_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

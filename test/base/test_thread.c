@@ -98,7 +98,7 @@ static void test_clock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_count), cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_count),    cmocka_unit_test(test_workers),
         cmocka_unit_test(test_restores), cmocka_unit_test(test_flush),
         cmocka_unit_test(test_clock),
     };

@@ -24,7 +24,10 @@ struct settings {
     few_strings layers;
 };
 
-#define ROW(field, ...) { .name = #field, .offset = offsetof(struct settings, field), __VA_ARGS__ }
+#define ROW(field, ...)                                                                            \
+    {                                                                                              \
+        .name = #field, .offset = offsetof(struct settings, field), __VA_ARGS__                    \
+    }
 
 static const few_option table[] = {
     ROW(ema, .type = FEW_OPT_BOOL, .fallback = "true"),
@@ -115,7 +118,9 @@ static void test_tree(void **state)
 static void test_empty(void **state)
 {
     (void)state;
-    static const char *const rows[] = { "", "\n\n", "# only a comment", "---\n", "---\n...\n", "{}" };
+    static const char *const rows[] = {
+        "", "\n\n", "# only a comment", "---\n", "---\n...\n", "{}"
+    };
     for (size_t i = 0; i < FEW_COUNT(rows); i++) {
         few_yaml_node *root = parse(rows[i]);
         assert_int_equal(root->kind, FEW_YAML_MAP);
@@ -249,8 +254,7 @@ static void test_apply(void **state)
         { "mult: 4,5", "mult", "4,5", NULL },
         { "betas: [0.9, 1e-3]", "betas", "0.9,0.001", NULL },
         { "layers: ['a,b', \" c\", d e]", "layers", "a\\,b,\\ c,d e", NULL },
-        { "lr: 0.1\nbatch: 0", NULL, NULL,
-          "a.yaml:2: 'batch' is '0', but must be from 1 to 4096" },
+        { "lr: 0.1\nbatch: 0", NULL, NULL, "a.yaml:2: 'batch' is '0', but must be from 1 to 4096" },
         { "lr:", NULL, NULL, "a.yaml:1: 'lr' is '', but must be a finite number" },
         { "lr: null", NULL, NULL, "'lr' is 'null'" },
         { "lr: [1]", NULL, NULL, "a.yaml:1: 'lr' is a list, but must be a single value" },
@@ -260,7 +264,8 @@ static void test_apply(void **state)
         { "layers: ['']", NULL, NULL, "'layers' has an element that is empty" },
         { "mult: [1, x]", NULL, NULL, "a.yaml:1: 'mult' is 'x', but must be an integer" },
         { "sampler: huen", NULL, NULL, "did you mean 'heun'?" },
-        { "smapler: heun", NULL, NULL, "a.yaml:1: unknown option 'smapler', did you mean 'sampler'?" },
+        { "smapler: heun", NULL, NULL,
+          "a.yaml:1: unknown option 'smapler', did you mean 'sampler'?" },
         { "smapler: [1]", NULL, NULL, "did you mean 'sampler'?" },
     };
     for (size_t i = 0; i < FEW_COUNT(rows); i++) {
@@ -335,11 +340,51 @@ static void test_write_round_trip(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "plain", "with space", "null", "~", "true", "No", "12", "1e5", "-", "- x", "a: b", "a #b",
-        "#b", "\"", "'", "\\", "[", "{}", "*x", "&x", "!x", "%x", "@x", "`x", "|", ">", "?", ",",
-        "line\nbreak", "tab\t", "\r", " edge ", "/a/path.png", "C:\\x", "\xC3\xA4\xE2\x82\xAC",
-        "\xF0\x9F\x98\x80", "\x7F", "\xC2\x85", "\xE2\x80\xA8", "\xEF\xBB\xBF", "\x01\x02", "---", "...",
-        "a very long text that goes on well past eighty columns, so that a writer may want to fold it",
+        "plain",
+        "with space",
+        "null",
+        "~",
+        "true",
+        "No",
+        "12",
+        "1e5",
+        "-",
+        "- x",
+        "a: b",
+        "a #b",
+        "#b",
+        "\"",
+        "'",
+        "\\",
+        "[",
+        "{}",
+        "*x",
+        "&x",
+        "!x",
+        "%x",
+        "@x",
+        "`x",
+        "|",
+        ">",
+        "?",
+        ",",
+        "line\nbreak",
+        "tab\t",
+        "\r",
+        " edge ",
+        "/a/path.png",
+        "C:\\x",
+        "\xC3\xA4\xE2\x82\xAC",
+        "\xF0\x9F\x98\x80",
+        "\x7F",
+        "\xC2\x85",
+        "\xE2\x80\xA8",
+        "\xEF\xBB\xBF",
+        "\x01\x02",
+        "---",
+        "...",
+        "a very long text that goes on well past eighty columns, so that a writer may want to fold "
+        "it",
     };
     for (size_t i = 0; i < FEW_COUNT(names); i++) {
         struct settings s = { 0 }, t = { 0 };
@@ -358,9 +403,9 @@ static void test_write_round_trip(void **state)
             few_strbuf_reset(&b);
             few_yaml_write_section(&b, margin ? NULL : "s", table, &s);
             few_yaml_node *root = parse(b.s);
-            assert_int_equal(few_yaml_apply(table, &t, margin ? root : few_yaml_find(root, "s"),
-                                            "a.yaml", &err),
-                             FEW_OK);
+            assert_int_equal(
+                few_yaml_apply(table, &t, margin ? root : few_yaml_find(root, "s"), "a.yaml", &err),
+                FEW_OK);
             expect_same(&s, &t);
             few_options_clear(table, &t);
             few_yaml_free(root);
@@ -418,10 +463,14 @@ static void test_allocation_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tree),     cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_apply),    cmocka_unit_test(test_write),
-        cmocka_unit_test(test_write_round_trip), cmocka_unit_test(test_load),
+        cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_apply),
+        cmocka_unit_test(test_write),
+        cmocka_unit_test(test_write_round_trip),
+        cmocka_unit_test(test_load),
         cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, make_temp_folder, remove_temp_folder);

@@ -557,9 +557,10 @@ static void check_gn_case(const gn_case *k, double tol)
                           (float *)dbeta.data, (float *)dadd.data, (float *)dss.data,
                           (float *)scratch_grad.data);
     near_of(w.dx_scale, "dx", dx, w.dx, tol, tol + fast);
-    near("dgamma", dgamma, w.dgamma, tol, 10 * tol + fast);
-    near("dbeta", dbeta, w.dbeta, tol, 10 * tol + fast);
-    near("dss", dss, w.dss, tol, 10 * tol + fast);
+    const double sum_scale = sqrt((double)(n * hw)); /* of a sum of random signs */
+    near_of(sum_scale, "dgamma", dgamma, w.dgamma, tol, 10 * tol + fast);
+    near_of(sum_scale, "dbeta", dbeta, w.dbeta, tol, 10 * tol + fast);
+    near_of(sum_scale, "dss", dss, w.dss, tol, 10 * tol + fast);
     near_of(w.dx_scale * sqrt((double)hw), "dadd", dadd, w.dadd, tol, 10 * tol + fast);
 
     /* Each output alone gives the same numbers. */
@@ -701,6 +702,7 @@ static void check_softmax(void)
                 for (int64_t i = r * cols; i < (r + 1) * cols; i++)
                     want[i] = (double)scale * p[i] * (get(dp, i) - get(delta, r));
             }
+            const double fast = bf ? 2e-4 : 0; /* exp for bf16 is computed to about 1e-4 */
             const double tol = shift ? 1e-4 : 2e-6; /* scores of 350 have an ulp of 3e-5 */
             memcpy(work.data, s.data, (size_t)n * 4);
             simd->softmax_rows((float *)work.data, NULL, (float *)lse.data, scale, rows, cols);
@@ -714,13 +716,13 @@ static void check_softmax(void)
             simd->softmax_grad_rows(bf, (const float *)s.data, (const float *)dp.data,
                                     (const float *)lse.data, (const float *)delta.data, scale,
                                     p_out.data, ds.data, rows, cols);
-            near("softmax_grad p", p_out, p, tol, 1e-9);
-            near("softmax_grad ds", ds, want, tol, 1e-6);
+            near("softmax_grad p", p_out, p, tol + fast, 1e-9);
+            near("softmax_grad ds", ds, want, tol + fast, 1e-6);
             memset(ds.data, 0, (size_t)n * (size_t)width());
             simd->softmax_grad_rows(bf, (const float *)s.data, (const float *)dp.data,
                                     (const float *)lse.data, (const float *)delta.data, scale, NULL,
                                     ds.data, rows, cols);
-            near("softmax_grad ds without p", ds, want, tol, 1e-6);
+            near("softmax_grad ds without p", ds, want, tol + fast, 1e-6);
 
             set(s, cols / 2, NAN);
             simd->softmax_rows((float *)s.data, NULL, (float *)lse.data, scale, rows, cols);
@@ -976,7 +978,7 @@ static void check_adam_case(int64_t n, int n_grad, int n_ema, float rectify, flo
             we[k][i] = d * get(ema[k], i) + (1 - d) * wp[i];
         }
     }
-    assert_true(fabs(simd->grad_square(grads, n_grad, n) / square - 1) < 1e-6);
+    assert_true(fabs(simd->grad_square(grads, n_grad, n) - square) < 1e-6 * (square + 0.1));
     simd->adam(&a);
     near_of(1, "adam p", p, wp, 2e-7, 2e-7);
     near_of(0.1, "adam m", m, wm, 1e-6, 1e-6);

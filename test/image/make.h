@@ -123,7 +123,8 @@ MAYBE_UNUSED static int count_matching(const char *part)
 MAYBE_UNUSED static void append(bytes *b, const void *p, size_t n)
 {
     b->p = realloc(b->p, b->n + n + 1);
-    memcpy(b->p + b->n, p, n);
+    if (n)
+        memcpy(b->p + b->n, p, n);
     b->n += n;
 }
 

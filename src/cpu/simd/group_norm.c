@@ -82,7 +82,7 @@ INLINE void apply(bool bf, bool silu, const void *x, void *y, int64_t at, view v
     for (int64_t k = 0; k < v.rows; k++) {
         const int64_t i = at + k * v.width + j;
         const pair h = axpb(ca, load(bf, x, i, left), cb);
-        store(bf, y, i, left, silu ? EACH(vsilu, h) : h);
+        store(bf, y, i, left, silu ? silu2(bf, h) : h);
     }
 }
 
@@ -183,11 +183,6 @@ typedef struct columns {
     float *p, *q, *a, *b, *dh, *dhx, *xh, *e, *u, *w;
 } columns;
 
-INLINE pair slope(bool silu, pair dy, pair h)
-{
-    return silu ? (pair){ dy.lo * vsilu_slope(h.lo), dy.hi * vsilu_slope(h.hi) } : dy;
-}
-
 INLINE void reduce(bool bf, bool silu, const void *x, const void *dy, int64_t at, view v, int64_t j,
                    int64_t left, const columns *c)
 {
@@ -201,7 +196,7 @@ INLINE void reduce(bool bf, bool silu, const void *x, const void *dy, int64_t at
         for (int64_t k = r; k < end; k++) {
             const int64_t i = at + k * v.width + j;
             const pair in = load(bf, x, i, left), xh = axpb(p, in, q);
-            const pair dh = slope(silu, load(bf, dy, i, left), axpb(a, in, b));
+            const pair g = load(bf, dy, i, left), dh = silu ? silu_grad2(bf, axpb(a, in, b), g) : g;
             t0.lo += dh.lo;
             t0.hi += dh.hi;
             t1 = axpb(dh, xh, t1);
@@ -229,7 +224,7 @@ INLINE void apply_grad(bool bf, bool silu, const void *x, const void *dy, void *
     for (int64_t k = 0; k < v.rows; k++) {
         const int64_t i = at + k * v.width + j;
         const pair in = load(bf, x, i, left);
-        const pair dh = slope(silu, load(bf, dy, i, left), axpb(a, in, b));
+        const pair g = load(bf, dy, i, left), dh = silu ? silu_grad2(bf, axpb(a, in, b), g) : g;
         store(bf, dx, i, left, axpb(e, dh, axpb(u, in, w)));
     }
 }

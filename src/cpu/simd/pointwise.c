@@ -5,10 +5,17 @@
  * brought into the order of bf16 ones, and back for an f32 result. */
 #include "cpu/simd/vec.h"
 
+INLINE vf quiet(vf x)
+{
+    return (vf)((vu)x | ((vu)(x != x) & 0x00400000u));
+}
+
 static void to_bf16(uint16_t *dst, const float *src, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += 2 * W)
-        store(true, dst, i, n - i, load_f32(true, src, i, n - i));
+    for (int64_t i = 0; i < n; i += 2 * W) {
+        const pair v = load_f32(true, src, i, n - i);
+        store(true, dst, i, n - i, (pair){ quiet(v.lo), quiet(v.hi) });
+    }
 }
 
 static void from_bf16(float *dst, const uint16_t *src, int64_t n)
@@ -19,10 +26,8 @@ static void from_bf16(float *dst, const uint16_t *src, int64_t n)
 
 INLINE void silu_body(bool bf, void *y, const void *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += 2 * W) {
-        const pair v = load(bf, x, i, n - i);
-        store(bf, y, i, n - i, EACH(vsilu, v));
-    }
+    for (int64_t i = 0; i < n; i += 2 * W)
+        store(bf, y, i, n - i, silu2(bf, load(bf, x, i, n - i)));
 }
 
 static void silu(bool bf, void *y, const void *x, int64_t n)
@@ -37,7 +42,7 @@ INLINE void silu_grad_body(bool bf, void *dx, const void *x, const void *dy, int
 {
     for (int64_t i = 0; i < n; i += 2 * W) {
         const pair v = load(bf, x, i, n - i), d = load(bf, dy, i, n - i);
-        store(bf, dx, i, n - i, (pair){ d.lo * vsilu_slope(v.lo), d.hi * vsilu_slope(v.hi) });
+        store(bf, dx, i, n - i, silu_grad2(bf, v, d));
     }
 }
 

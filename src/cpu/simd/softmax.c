@@ -24,7 +24,7 @@ static void softmax_rows(float *s, void *out_bf16, float *lse, float scale, int6
             top = vmax(top, load_scores(s + i, cols - i));
         const float max = scale * largest(top);
         for (int64_t i = 0; i < cols; i += W) {
-            const vf p = vexp(scale * load_scores(s + i, cols - i) - max);
+            const vf p = vexp(false, scale * load_scores(s + i, cols - i) - max);
             total += p;
             store1(s + i, cols - i, p);
         }
@@ -50,7 +50,7 @@ INLINE void softmax_grad_body(bool bf, const float *s, const float *dp, const fl
         for (int64_t i = 0; i < cols; i += 2 * W) {
             const int64_t at = r * cols + i, left = cols - i;
             const pair v = load_f32(bf, s, at, left), d = load_f32(bf, dp, at, left);
-            const pair p = { vexp(scale * v.lo - lse[r]), vexp(scale * v.hi - lse[r]) };
+            const pair p = { vexp(bf, scale * v.lo - lse[r]), vexp(bf, scale * v.hi - lse[r]) };
             if (p_out)
                 store(bf, p_out, at, left, p);
             store(bf, ds_out, at, left,

@@ -33,6 +33,7 @@ typedef float vf __attribute__((vector_size(4 * W)));
 typedef int32_t vi __attribute__((vector_size(4 * W)));
 typedef uint32_t vu __attribute__((vector_size(4 * W)));
 typedef uint64_t vl __attribute__((vector_size(4 * W)));
+typedef uint16_t vh __attribute__((vector_size(4 * W)));
 
 typedef struct pair {
     vf lo, hi;
@@ -41,7 +42,8 @@ typedef struct pair {
 /* ---- what the vector extensions lack --------------------------------------------------------*/
 
 /* max and min give b when either is NaN, as the instructions do. mul_even multiplies the low
- * halves of 64-bit lanes. recip is within 1e-7 for 1 <= |a| < 2^126, and takes no infinity. */
+ * halves of 64-bit lanes. recip is within 1e-7 for 1 <= |a| < 2^127 and takes no infinity, or
+ * within 1e-4 when `rough`. */
 #if W == 16
 INLINE vf vmax(vf a, vf b)
 {
@@ -55,10 +57,10 @@ INLINE vf vsqrt(vf a)
 {
     return (vf)_mm512_sqrt_ps((__m512)a);
 }
-INLINE vf recip(vf a)
+INLINE vf recip(bool rough, vf a)
 {
     const vf r = (vf)_mm512_rcp14_ps((__m512)a);
-    return r + r * (1.0f - a * r);
+    return rough ? r : r + r * (1.0f - a * r);
 }
 INLINE vl mul_even(vl a, vl b)
 {
@@ -77,9 +79,10 @@ INLINE vf vsqrt(vf a)
 {
     return (vf)_mm256_sqrt_ps((__m256)a);
 }
-INLINE vf recip(vf a)
+INLINE vf recip(bool rough, vf a)
 {
-    return 1.0f / a;
+    const vf r = (vf)_mm256_rcp_ps((__m256)a); /* 12 bits */
+    return rough ? r + r * (1.0f - a * r) : 1.0f / a;
 }
 INLINE vl mul_even(vl a, vl b)
 {
@@ -98,9 +101,10 @@ INLINE vf vsqrt(vf a)
 {
     return (vf)_mm_sqrt_ps((__m128)a);
 }
-INLINE vf recip(vf a)
+INLINE vf recip(bool rough, vf a)
 {
-    return 1.0f / a;
+    const vf r = (vf)_mm_rcp_ps((__m128)a); /* 12 bits */
+    return rough ? r + r * (1.0f - a * r) : 1.0f / a;
 }
 INLINE vl mul_even(vl a, vl b)
 {
@@ -123,8 +127,9 @@ INLINE vf vsqrt(vf a)
         a[i] = sqrtf(a[i]);
     return a;
 }
-INLINE vf recip(vf a)
+INLINE vf recip(bool rough, vf a)
 {
+    (void)rough;
     return 1.0f / a;
 }
 INLINE vl mul_even(vl a, vl b)
@@ -132,6 +137,19 @@ INLINE vl mul_even(vl a, vl b)
     return (a & 0xffffffffu) * (b & 0xffffffffu);
 }
 #endif
+
+/* high + 1 where excess > 0x8000 and number != 0xffff. */
+INLINE vu add_where(vh high, vh excess, vh number)
+{
+#if W == 16
+    const __mmask32 a = _mm512_cmpneq_epi16_mask((__m512i)number, _mm512_set1_epi16(-1));
+    const __mmask32 b =
+        _mm512_mask_cmpgt_epu16_mask(a, (__m512i)excess, _mm512_set1_epi16((short)0x8000));
+    return (vu)_mm512_mask_sub_epi16((__m512i)high, b, (__m512i)high, _mm512_set1_epi16(-1));
+#else
+    return (vu)(high - ((vh)(excess > 0x8000) & (vh)(number != 0xffff)));
+#endif
+}
 
 /* zip: (a0 b0 a1 b1 ...); unzip is its inverse. */
 #if W == 16
@@ -165,13 +183,6 @@ INLINE pair unzip(pair v)
 
 /* ---- bf16 -----------------------------------------------------------------------------------*/
 
-/* The upper half of each lane, rounded to nearest even; NaN stays NaN (made quiet). */
-INLINE vu round_bf16(vf x)
-{
-    const vu u = (vu)x, nan = (vu)(x != x);
-    return (u + 0x7fffu + ((u >> 16) & 1u)) | (nan & (u | 0x00400000u));
-}
-
 INLINE pair unpack(vu w)
 {
     const vf low = (vf)(w << 16), high = (vf)(w & 0xffff0000u);
@@ -182,13 +193,19 @@ INLINE pair unpack(vu w)
 #endif
 }
 
+/* Rounds to nearest even; NaN (quiet, as any operation leaves it) stays NaN. In 16-bit lanes, both of a pair at once: with high and low
+ * the halves of a number, it is rounded up when low | (high & 1) exceeds 0x8000. A NaN whose upper
+ * half is all ones would be carried into the sign, so those are kept as they are. */
 INLINE vu pack(pair v)
 {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    return (round_bf16(v.hi) >> 16) | (round_bf16(v.lo) & 0xffff0000u);
+    const vu a = (vu)v.hi, b = (vu)v.lo;
 #else
-    return (round_bf16(v.lo) >> 16) | (round_bf16(v.hi) & 0xffff0000u);
+    const vu a = (vu)v.lo, b = (vu)v.hi;
 #endif
+    const vu high = (a >> 16) | (b & 0xffff0000u), low = (a & 0xffffu) | (b << 16);
+    const vu excess = low | (high & 0x00010001u);
+    return add_where((vh)high, (vh)excess, ((vh)high | 0x8000));
 }
 
 /* ---- memory ---------------------------------------------------------------------------------*/
@@ -306,40 +323,60 @@ INLINE float largest(vf v)
 
 /* ---- functions --------------------------------------------------------------------------------*/
 
-/* e^x within 2e-7, x clamped to [-86.6, 88.3]; NaN gives NaN. x = k ln 2 + r, |r| <= ln(2)/2,
- * ln 2 in two parts so that k times the first is exact; k is rounded by adding 1.5 * 2^23, and 127
- * more gives the exponent's bits. The polynomial interpolates e^r at the Chebyshev points. */
-INLINE vf vexp(vf x)
+/* e^x within 3e-7 for |x| < 20 (3e-8 |x| beyond), x clamped to [-86.6, 88.3]; within 2e-4 when
+ * `rough`. NaN gives NaN. With x log2(e) = k + f, 2^f is a polynomial, which interpolates at the
+ * Chebyshev points of f's range. */
+INLINE vf vexp(bool rough, vf x)
 {
+    const float log2e = 1.44269504f;
+#if W == 16
+    if (rough) { /* f in [0, 1); no need to clamp: the scaling saturates */
+        const vf t = x * log2e, f = (vf)_mm512_reduce_ps((__m512)t, 1);
+        const vf p = ((0.078967257f * f + 0.224693156f) * f + 0.696324771f) * f + 0.999900288f;
+        return (vf)_mm512_scalef_ps((__m512)p, (__m512)t);
+    }
+#endif
+    /* f in [-1/2, 1/2]: k is rounded by adding 1.5 2^23, 127 more makes it the exponent's bits. */
     const float magic = 12582912.0f + 127.0f;
     x = vmin(splat(88.3f), vmax(splat(-86.6f), x));
-    const vf t = x * 1.44269504f + magic, k = t - magic;
-    const vf r = (x - k * 0.693359375f) - k * -2.12194440e-4f;
-    vf q = 0.00139261761f * r + 0.00836317307f;
-    q = q * r + 0.0416665547f;
-    q = q * r + 0.16666577f;
-    q = q * r + 0.5f;
-    q = q * (r * r) + r + 1.0f;
-    return q * (vf)((vu)t << 23);
+    const vf t = x * log2e + magic, f = x * log2e - (t - magic);
+    vf p;
+    if (rough) {
+        p = ((0.0558382829f * f + 0.242639479f) * f + 0.693136734f) * f + 0.999924557f;
+    } else {
+        p = (0.00133908634f * f + 0.00967603192f) * f + 0.0555035711f;
+        p = ((p * f + 0.240221075f) * f + 0.693147188f) * f + 1.00000008f;
+    }
+    return p * (vf)((vu)t << 23);
 }
 
-INLINE vf sigmoid(vf x)
+/* 1 / (1 + e^-x), x sigmoid(x), and the derivative of that, s (1 + x (1 - s)); for numbers that
+ * come from and go to bf16 the rough way is enough. */
+INLINE vf sigmoid(bool bf, vf x)
 {
-    return recip(1.0f + vexp(-x));
+    return recip(bf, 1.0f + vexp(bf, -x));
 }
 
-/* x sigmoid(x), and its derivative s (1 + x (1 - s)). */
-INLINE vf vsilu(vf x)
+INLINE vf silu1(bool bf, vf x)
 {
-    return x * sigmoid(x);
+    return x * sigmoid(bf, x);
 }
 
-INLINE vf vsilu_slope(vf x)
+INLINE vf slope1(bool bf, vf x)
 {
-    const vf s = sigmoid(x);
-    return s + s * x * (1.0f - s);
+    const vf e = vmin(splat(1e38f), vexp(bf, -x)), s = recip(bf, 1.0f + e);
+    return s + s * x * (e * s); /* 1 - s = e s, and not by a difference */
 }
 
-#define EACH(f, v) ((pair){ f((v).lo), f((v).hi) })
+INLINE pair silu2(bool bf, pair x)
+{
+    return (pair){ silu1(bf, x.lo), silu1(bf, x.hi) };
+}
+
+/* dy silu'(x) */
+INLINE pair silu_grad2(bool bf, pair x, pair dy)
+{
+    return (pair){ dy.lo * slope1(bf, x.lo), dy.hi * slope1(bf, x.hi) };
+}
 
 #endif

@@ -1,0 +1,36 @@
+/* silu_grad: (x, dy) -> dy s (1 + x (1 - s)), s = sigmoid(x). */
+#include "op/op_util.h"
+
+static few_status infer(few_infer *c)
+{
+    FEW_TRY(few_infer_want(c, 1, c->in[0]->shape, "dy"));
+    return few_infer_same(c);
+}
+
+static void reference(const few_ref_call *c)
+{
+    for (int64_t i = 0, n = few_shape_count(c->os[0]); i < n; i++) {
+        const double x = c->in[0][i], s = few_sigmoid(x);
+        c->out[0][i] = c->in[1][i] * s * (1 + x * (1 - s));
+    }
+}
+
+static const few_op_case cases[] = {
+    { .name = "image", .in = { FEW_SHAPE(2, 3, 5, 7), FEW_SHAPE(2, 3, 5, 7) } },
+    { .name = "tails", .in = { FEW_SHAPE(1, 67), FEW_SHAPE(1, 67) }, .scale = 20 },
+    { .name = "one", .in = { FEW_SHAPE(1), FEW_SHAPE(1) } },
+    { .name = NULL },
+};
+
+const few_op few_op_silu_grad = {
+    .name = "silu_grad",
+    .help = "gradient of silu",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .flags = FEW_OP_NO_GRAD,
+    .act_in = 3,
+    .infer = infer,
+    .reference = reference,
+    .cases = cases,
+};
