@@ -5,6 +5,7 @@
 #include "eval/axis.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,17 +27,16 @@ static void add_tick(few_axis *a, double value, double step)
     a->tick[a->n_ticks++] = value;
 }
 
-/* Ticks at round multiples inside the range. */
-static void linear_ticks(few_axis *a, int ticks)
+/* Ticks at multiples of step inside the range. */
+static void linear_ticks(few_axis *a, double step)
 {
-    const double step = round_step(a->hi - a->lo, ticks);
     const double first = ceil(a->lo / step - 1e-9), last = floor(a->hi / step + 1e-9);
     for (double k = first; k <= last && a->n_ticks < FEW_MAX_TICKS; k++)
         add_tick(a, k * step, step);
 }
 
-/* Powers of base inside the range, `each` apart. */
-static void power_ticks(few_axis *a, double base, int ticks)
+/* Powers of base inside the range; false when these are all there are and fewer than three. */
+static bool power_ticks(few_axis *a, double base, int ticks)
 {
     const double scale = log(base);
     const int first = (int)ceil(log(a->lo) / scale - 1e-9);
@@ -44,6 +44,7 @@ static void power_ticks(few_axis *a, double base, int ticks)
     const int each = (last - first) / ticks + 1;
     for (int k = first; k <= last; k += each)
         add_tick(a, pow(base, k), 0);
+    return each > 1 || a->n_ticks >= 3;
 }
 
 /* 1, 2 and 5 times powers of ten inside the range. */
@@ -78,9 +79,9 @@ void few_axis_fit(few_axis *a, few_axis_kind kind, double lo, double hi, int tic
             hi += span / 2;
         }
         const double step = round_step(hi - lo, ticks);
-        a->lo = floor(lo / step + 1e-9) * step;
-        a->hi = ceil(hi / step - 1e-9) * step;
-        linear_ticks(a, ticks);
+        a->lo = fmin(lo, floor(lo / step + 1e-9) * step);
+        a->hi = fmax(hi, ceil(hi / step - 1e-9) * step);
+        linear_ticks(a, step);
         return;
     }
 
@@ -92,14 +93,15 @@ void few_axis_fit(few_axis *a, few_axis_kind kind, double lo, double hi, int tic
     const double margin = pow(hi / lo, 0.04);
     a->lo = lo / margin;
     a->hi = hi * margin;
-    power_ticks(a, base, ticks);
-    if (a->n_ticks < 3 && kind == FEW_AXIS_LOG10) {
+    if (power_ticks(a, base, ticks))
+        return;
+    if (kind == FEW_AXIS_LOG10) {
         a->n_ticks = 0;
         decade_ticks(a);
     }
-    if (a->n_ticks < 3) {
+    for (int more = ticks; a->n_ticks < 3; more *= 2) {
         a->n_ticks = 0;
-        linear_ticks(a, ticks);
+        linear_ticks(a, round_step(a->hi - a->lo, more));
     }
 }
 
@@ -121,11 +123,11 @@ static int decimals(double value, double step)
     return 9;
 }
 
-/* %g with `digits` digits, and exponents as in 1e-4. */
+/* %g with `digits` digits, and exponents as in 1e-5. */
 static void scientific(char text[24], double value, int digits)
 {
     char number[24];
-    digits = digits < 1 ? 1 : digits > 12 ? 12 : digits;
+    digits = digits < 1 ? 1 : digits > 15 ? 15 : digits;
     snprintf(number, sizeof number, "%.*g", digits, value);
     char *e = strchr(number, 'e');
     int power;
@@ -148,13 +150,13 @@ void few_axis_text(char text[24], double value, double step)
         return;
     }
     if (size >= 1e15 || (step > 0 ? step < 1e-5 : size < 1e-3)) {
-        scientific(text, value, step > 0 ? (int)log10(size / step) + 2 : 3);
+        scientific(text, value, step > 0 ? (int)log10(size / step) + 3 : 3);
         return;
     }
 
-    int unit = 0;
+    int unit = 0; /* none for 16384, nor for what needs all its digits */
     double scale = 1;
-    if (size >= 1e6 || (size >= 1e4 && fmod(grain, 100) == 0)) /* but 16384 stays */
+    if (grain * 1e6 >= size && (size >= 1e6 || (size >= 1e4 && fmod(grain, 100) == 0)))
         for (unit = 1, scale = 1e3; size / scale >= 1e3 && unit < 4; unit++)
             scale *= 1e3;
     int places = decimals(value / scale, step / scale);

@@ -24,7 +24,7 @@ void few_axis_fit(few_axis *a, few_axis_kind kind, double lo, double hi, int tic
 /* Where a value lies: 0 at lo, 1 at hi; not a number when it has no place (0 on a logarithm). */
 double few_axis_place(const few_axis *a, double value);
 
-/* A number as a reader would write it beside others `step` apart: "0.25", "20k", "1.5M", "1e-4".
+/* A number as a reader would write it beside others `step` apart: "0.25", "20k", "1.5M", "1e-5".
  * step 0: as many digits as it needs, up to four. */
 void few_axis_text(char text[24], double value, double step);
 

@@ -2,7 +2,8 @@
  *
  * Only the zip and tar formats and the gzip filter are switched on: "all" would let a file's first
  * bytes start external programs. A zip with a wrong checksum is only a warning to libarchive, which
- * comes with the last bytes; every warning while reading data is an error here. */
+ * comes with the last bytes; every warning while reading data is an error here. The checksum of
+ * gzip it does not look at (3.6), so that is done here. */
 #include "image/stream.h"
 
 #include "base/alloc.h"
@@ -11,10 +12,33 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { BLOCK = 1 << 17, DEFLATE_RATIO = 1032, FIRST_ROOM = 1 << 16 };
+
+/* CRC-32 as of gzip (RFC 1952), four bits at a time. */
+static uint32_t crc32_update(uint32_t crc, const uint8_t *p, size_t n)
+{
+    static const uint32_t table[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+    };
+    crc = ~crc;
+    while (n-- > 0) {
+        crc ^= *p++;
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+static uint32_t little_endian(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
 
 /* Report what libarchive says about the current entry. */
 static few_status fail(few_stream *s, few_error *err)
@@ -37,6 +61,7 @@ static few_status start(few_stream *s, few_stream_kind kind, int opened, few_err
             return few_fail_in(err, "'%s'", s->name);
         }
         s->packed = archive_filter_code(s->a, 0) != ARCHIVE_FILTER_NONE;
+        s->check = s->packed;
     } else {
         s->packed = true;
     }
@@ -71,6 +96,12 @@ few_status few_stream_open(few_stream *s, const char *path, few_stream_kind kind
         return few_fail(err, FEW_EFORMAT, "'%s' is empty", path);
     FEW_TRY(create(s, path, kind, err));
     s->file_size = info.st_size;
+    FILE *f = kind == FEW_STREAM_FILE && info.st_size >= 8 ? fopen(path, "rb") : NULL;
+    if (f) {
+        if (fseeko(f, -8, SEEK_END) != 0 || fread(s->trailer, 1, 8, f) != 8)
+            memset(s->trailer, 0, 8);
+        fclose(f);
+    }
     return start(s, kind, archive_read_open_filename(s->a, path, BLOCK), err);
 }
 
@@ -82,6 +113,8 @@ few_status few_stream_open_memory(few_stream *s, const char *name, const void *d
         return few_fail(err, FEW_EFORMAT, "'%s' is empty", name);
     FEW_TRY(create(s, name, kind, err));
     s->file_size = (int64_t)n;
+    if (n >= 8)
+        memcpy(s->trailer, (const uint8_t *)data + n - 8, 8);
     return start(s, kind, archive_read_open_memory(s->a, data, n), err);
 }
 
@@ -130,6 +163,10 @@ static few_status read_some(few_stream *s, void *out, size_t n, size_t *got, few
             break;
         *got += (size_t)r;
     }
+    if (s->check) {
+        s->crc = crc32_update(s->crc, out, *got);
+        s->read += *got;
+    }
     return FEW_OK;
 }
 
@@ -149,6 +186,10 @@ few_status few_stream_finish(few_stream *s, few_error *err)
     FEW_TRY(read_some(s, &extra, 1, &got, err));
     if (got)
         return few_fail(err, FEW_EFORMAT, "damaged: bytes follow where the data should end");
+    /* Another length than the last one's: several gzip files one after the other. */
+    if (s->check && (uint32_t)s->read == little_endian(s->trailer + 4) &&
+        s->crc != little_endian(s->trailer))
+        return few_fail(err, FEW_EFORMAT, "damaged: the checksum of gzip is wrong");
     return FEW_OK;
 }
 

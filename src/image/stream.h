@@ -20,6 +20,10 @@ typedef struct few_stream {
     int64_t file_size;  /* bytes in the file itself */
     bool packed;        /* compressed in some way: more bytes may come out than are in the file */
     const char *entry;  /* name of the entry; valid until the next few_stream_next */
+    bool check;         /* a gzip FILE, whose checksum is compared at its end */
+    uint8_t trailer[8]; /* the last bytes of a FILE; of gzip, CRC-32 and length of what it held */
+    uint32_t crc;       /* CRC-32 of the bytes read so far */
+    uint64_t read;      /* their number */
 } few_stream;
 
 /* Open a file, or bytes in memory that must outlive the stream. `name` is for messages. Empty and
@@ -36,7 +40,7 @@ few_status few_stream_next(few_stream *s, bool *end, few_error *err);
 
 /* Exactly n bytes of the entry; fewer is FEW_EFORMAT "truncated". */
 few_status few_stream_read(few_stream *s, void *out, size_t n, few_error *err);
-/* The entry must end here; its checksum, where the format has one, must be right. */
+/* The entry must end here, and its checksum must be right where the format has one (zip, gzip). */
 few_status few_stream_finish(few_stream *s, few_error *err);
 
 /* The rest of the entry into *data, which grows as bytes arrive (few_realloc; the caller frees).

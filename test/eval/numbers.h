@@ -7,6 +7,14 @@
 #include <math.h>
 #include <stdint.h>
 
+/* In double; cmocka's own comparison is one of floats. */
+#define expect_near(a, b, tolerance)                                                               \
+    do {                                                                                           \
+        const double a_ = (a), b_ = (b);                                                           \
+        if (!(fabs(a_ - b_) <= (tolerance)))                                                       \
+            fail_msg("%s = %.17g, %s = %.17g, apart by %g", #a, a_, #b, b_, fabs(a_ - b_));        \
+    } while (0)
+
 static uint64_t random_state = 1;
 
 /* Uniform in [0,1). */

@@ -63,7 +63,7 @@ static void test_width(void **state)
     assert_true(few_markup_width("iiii", 12) < few_markup_width("nnnn", 12));
     assert_true(few_markup_width("nnnn", 12) < few_markup_width("MMMM", 12));
     assert_true(few_markup_width("nnnn", 12) < few_markup_width("東京東京", 12));
-    assert_float_equal(few_markup_width("ab", 24), 2 * few_markup_width("ab", 12), 1e-12);
+    assert_true(few_markup_width("ab", 24) == 2 * few_markup_width("ab", 12));
     /* A browser sets this in DejaVu Sans, a wide font, at 12 pixels, in 152. */
     const double w = few_markup_width("network evaluations (steps)", 12);
     assert_true(w > 152 && w < 200);

@@ -1,7 +1,7 @@
 /* Group normalisation, channels last, with scale, shift, conditioning and SiLU; and its gradient.
  *
  * With u = x + add, xh = (u - mean) rstd, h = G xh + B where G = gamma (1 + s) and
- * B = beta (1 + s) + t, everything on the way from x to h is one multiply-add per channel, and so
+ * B = beta (1 + s) + t, everything on the way from x to h is one multiply-add by channel, and so
  * is what follows from dh to dx. Both directions are two passes over the image: one that sums by
  * channel, one that applies coefficients by channel; in between is arithmetic on c numbers.
  *
@@ -14,20 +14,56 @@
 #define GN_ROWS 64  /* rows whose sum is taken in one accumulator */
 #define GN_WIDE 256 /* widest row made of several narrow ones */
 
-/* An image as rows of `width` columns. When c is not a multiple of 2 W, several pixels make a row
- * where that helps: column j then belongs to channel j % c. */
+/* ---- views and coefficients -------------------------------------------------------------------*/
+
+/* An image as rows of `width` columns: pixels, or several pixels in a row where that makes the
+ * width a multiple of the vectors. Column j belongs to channel j % c. */
 typedef struct view {
     int64_t rows, width;
 } view;
 
 static view make_view(int64_t hw, int64_t c)
 {
-    view v = { hw, c };
-    while (v.width % (2 * W) && v.rows % 2 == 0 && 2 * v.width <= GN_WIDE) {
-        v.rows /= 2;
-        v.width *= 2;
+    for (int unit = 4 * W; unit >= 2 * W; unit /= 2) {
+        view v = { hw, c };
+        for (; v.width % unit && v.rows % 2 == 0 && 2 * v.width <= GN_WIDE; v.width *= 2)
+            v.rows /= 2;
+        if (v.width % unit == 0)
+            return v;
     }
-    return v.width % (2 * W) ? (view){ hw, c } : v;
+    return (view){ hw, c };
+}
+
+/* Coefficients of the channels to all columns, and whole pairs to the lane order of the data. */
+static void to_columns(bool bf, float *p, int64_t c, int64_t width)
+{
+    for (int64_t k = c; k < width; k *= 2)
+        memcpy(p + k, p, (size_t)k * sizeof *p);
+    for (int64_t j = 0; bf && j + 2 * W <= width; j += 2 * W)
+        store(false, p, j, 2 * W, unzip(load(false, p, j, 2 * W)));
+}
+
+INLINE pair load_column(bool bf, const float *p, int64_t j, int64_t left)
+{
+    return left < 2 * W ? load_f32(bf, p, j, left) : load(false, p, j, left);
+}
+
+/* From an optional array. */
+INLINE vf given(const float *p, int64_t k, int64_t left, float otherwise)
+{
+    return p ? load1(p + k, left) : splat(otherwise);
+}
+
+/* G and B of image i, channels k on. */
+INLINE void affine_of(const few_gn_args *a, int64_t i, int64_t k, int64_t left, vf *g, vf *b)
+{
+    *g = given(a->gamma, k, left, 1);
+    *b = given(a->beta, k, left, 0);
+    if (a->ss) {
+        const vf s = 1.0f + load1(a->ss + 2 * i * a->c + k, left);
+        *g *= s;
+        *b = *b * s + load1(a->ss + (2 * i + 1) * a->c + k, left);
+    }
 }
 
 INLINE pair axpb(pair a, pair x, pair b)
@@ -35,129 +71,138 @@ INLINE pair axpb(pair a, pair x, pair b)
     return (pair){ a.lo * x.lo + b.lo, a.hi * x.hi + b.hi };
 }
 
+INLINE void add_to(pair *s, pair v)
+{
+    s->lo += v.lo;
+    s->hi += v.hi;
+}
+
 /* ---- forward --------------------------------------------------------------------------------*/
 
-/* Means and sums of squared deviations of 2 W columns. */
-INLINE void moments(bool bf, const void *x, int64_t at, view v, int64_t j, int64_t left,
+/* Means and sums of squared deviations of `pairs` times 2 W columns. */
+INLINE void moments(bool bf, int pairs, const void *x, int64_t at, view v, int64_t j, int64_t left,
                     float *mean, float *square)
 {
     const int64_t first = at + j, quarter = v.rows / 4 * v.width;
-    pair shift = load(bf, x, first, left);
-    for (int k = 1; k < 4; k++) {
-        const pair p = load(bf, x, first + k * quarter, left);
-        shift.lo += p.lo;
-        shift.hi += p.hi;
+    pair shift[2], s[2] = { 0 }, q[2] = { 0 };
+    for (int b = 0; b < pairs; b++) {
+        shift[b] = (pair){ splat(0), splat(0) };
+        for (int k = 0; k < 4; k++)
+            add_to(&shift[b], load(bf, x, first + k * quarter + b * 2 * W, left));
+        shift[b].lo *= 0.25f;
+        shift[b].hi *= 0.25f;
     }
-    shift.lo *= 0.25f;
-    shift.hi *= 0.25f;
-
-    pair s = { splat(0), splat(0) }, q = s;
     for (int64_t r = 0; r < v.rows; r += GN_ROWS) {
         const int64_t end = r + GN_ROWS < v.rows ? r + GN_ROWS : v.rows;
-        pair s1 = { splat(0), splat(0) }, q1 = s1;
-        for (int64_t k = r; k < end; k++) {
-            const pair p = load(bf, x, first + k * v.width, left);
-            const vf lo = p.lo - shift.lo, hi = p.hi - shift.hi;
-            s1.lo += lo;
-            s1.hi += hi;
-            q1.lo += lo * lo;
-            q1.hi += hi * hi;
+        pair s1[2] = { 0 }, q1[2] = { 0 };
+        for (int64_t k = r; k < end; k++)
+            for (int b = 0; b < pairs; b++) {
+                const pair p = load(bf, x, first + k * v.width + b * 2 * W, left);
+                const pair d = { p.lo - shift[b].lo, p.hi - shift[b].hi };
+                add_to(&s1[b], d);
+                q1[b] = axpb(d, d, q1[b]);
+            }
+        for (int b = 0; b < pairs; b++) {
+            add_to(&s[b], s1[b]);
+            add_to(&q[b], q1[b]);
         }
-        s.lo += s1.lo;
-        s.hi += s1.hi;
-        q.lo += q1.lo;
-        q.hi += q1.hi;
     }
     const float n = 1 / (float)v.rows;
-    const pair m = { s.lo * n, s.hi * n };
-    store_f32(bf, mean, j, left, (pair){ shift.lo + m.lo, shift.hi + m.hi });
-    store_f32(bf, square, j, left, (pair){ q.lo - s.lo * m.lo, q.hi - s.hi * m.hi });
-}
-
-/* y = h or silu(h), h = a x + b, for 2 W columns. */
-INLINE void apply(bool bf, bool silu, const void *x, void *y, int64_t at, view v, int64_t j,
-                  int64_t left, const float *a, const float *b)
-{
-    const pair ca = load_f32(bf, a, j, left), cb = load_f32(bf, b, j, left);
-    for (int64_t k = 0; k < v.rows; k++) {
-        const int64_t i = at + k * v.width + j;
-        const pair h = axpb(ca, load(bf, x, i, left), cb);
-        store(bf, y, i, left, silu ? silu2(bf, h) : h);
+    for (int b = 0; b < pairs; b++) {
+        const pair m = { s[b].lo * n, s[b].hi * n };
+        store_f32(bf, mean, j + b * 2 * W, left,
+                  (pair){ shift[b].lo + m.lo, shift[b].hi + m.hi });
+        store_f32(bf, square, j + b * 2 * W, left,
+                  (pair){ q[b].lo - s[b].lo * m.lo, q[b].hi - s[b].hi * m.hi });
     }
 }
 
-/* G and B of image i, channel k. */
-INLINE void affine_of(const few_gn_args *a, int64_t i, int64_t k, float *g, float *b)
+/* From columns to channels: the columns of two pixels are joined until one pixel is left. */
+static void join_pixels(view v, int64_t c, float *mean, float *square)
 {
-    *g = a->gamma ? a->gamma[k] : 1;
-    *b = a->beta ? a->beta[k] : 0;
-    if (a->ss) {
-        const float s = 1 + a->ss[2 * i * a->c + k];
-        *g *= s;
-        *b = *b * s + a->ss[(2 * i + 1) * a->c + k];
-    }
-}
-
-static inline float add_of(const few_gn_args *a, int64_t i, int64_t k)
-{
-    return a->add ? a->add[i * a->c + k] : 0;
-}
-
-/* Mean and 1/deviation of group g from the columns' means and squares. */
-static void join(const few_gn_args *a, view v, int64_t i, int64_t g, const float *mean,
-                 const float *square, float *group_mean, float *group_rstd)
-{
-    const int64_t per = a->c / a->groups, from = g * per;
-    const double columns = (double)(per * (v.width / a->c));
-    double m = 0, q = 0;
-    for (int64_t j = from; j < v.width; j += a->c)
-        for (int64_t k = 0; k < per; k++)
-            m += (double)mean[j + k] + (double)add_of(a, i, from + k);
-    m /= columns;
-    for (int64_t j = from; j < v.width; j += a->c)
-        for (int64_t k = 0; k < per; k++) {
-            const double d = (double)mean[j + k] + (double)add_of(a, i, from + k) - m;
-            q += (double)square[j + k] + (double)v.rows * d * d;
+    for (; v.width > c; v.rows *= 2) {
+        v.width /= 2;
+        for (int64_t j = 0; j < v.width; j += W) {
+            const int64_t left = v.width - j;
+            const vf a = load1(mean + j, left), b = load1(mean + v.width + j, left);
+            const vf q = load1(square + j, left) + load1(square + v.width + j, left);
+            store1(mean + j, left, 0.5f * (a + b));
+            store1(square + j, left, q + (b - a) * (b - a) * (0.5f * (float)v.rows));
         }
-    *group_mean = (float)m;
-    *group_rstd = (float)(1 / sqrt(q / (columns * (double)v.rows) + (double)a->eps));
+    }
+}
+
+/* From channels to groups, and back: mean and 1/deviation of each channel's group. The arrays
+ * m and q [groups] are scratch. */
+static void join_channels(const few_gn_args *a, int64_t i, float *mean, float *square, float *m,
+                          float *q, float *stats)
+{
+    const int64_t groups = a->groups, per = a->c / groups;
+    const float hw = (float)a->hw, share = 1 / (float)per, norm = 1 / (hw * (float)per);
+    if (a->add)
+        for (int64_t k = 0; k < a->c; k += W)
+            store1(mean + k, a->c - k,
+                   load1(mean + k, a->c - k) + load1(a->add + i * a->c + k, a->c - k));
+    for (int64_t g = 0; g < groups; g++) {
+        const float *mk = mean + g * per, *qk = square + g * per;
+        float sum_m = mk[0], sum_q = qk[0];
+        for (int64_t k = 1; k < per; k++)
+            sum_m += mk[k];
+        m[g] = sum_m *= share;
+        for (int64_t k = 1; k < per; k++)
+            sum_q += qk[k] + hw * (mk[k] - sum_m) * (mk[k] - sum_m);
+        q[g] = sum_q + hw * (mk[0] - sum_m) * (mk[0] - sum_m);
+    }
+    for (int64_t g = 0; g < groups; g += W)
+        store1(q + g, groups - g, 1.0f / vsqrt(load1(q + g, groups - g) * norm + a->eps));
+    for (int64_t g = 0; stats && g < groups; g++) {
+        stats[2 * (i * groups + g)] = m[g];
+        stats[2 * (i * groups + g) + 1] = q[g];
+    }
+    for (int64_t g = 0; g < groups; g++)
+        for (int64_t k = g * per; k < (g + 1) * per; k++) {
+            mean[k] = m[g];
+            square[k] = q[g];
+        }
 }
 
 INLINE void norm_image(const few_gn_args *a, bool bf, bool silu, int64_t i, view v, void *y,
                        float *stats, float *scratch)
 {
-    const int64_t at = i * a->hw * a->c, per = a->c / a->groups;
+    const int64_t at = i * a->hw * a->c;
     float *mean = scratch, *square = mean + v.width, *ca = square + v.width, *cb = ca + v.width;
 
     int64_t j = 0;
+    for (; j + 4 * W <= v.width; j += 4 * W)
+        moments(bf, 2, a->x, at, v, j, 2 * W, mean, square);
     for (; j + 2 * W <= v.width; j += 2 * W)
-        moments(bf, a->x, at, v, j, 2 * W, mean, square);
+        moments(bf, 1, a->x, at, v, j, 2 * W, mean, square);
     if (j < v.width)
-        moments(bf, a->x, at, v, j, v.width - j, mean, square);
+        moments(bf, 1, a->x, at, v, j, v.width - j, mean, square);
 
-    for (int64_t g = 0; g < a->groups; g++) {
-        float m, r;
-        join(a, v, i, g, mean, square, &m, &r);
-        if (stats) {
-            stats[2 * (i * a->groups + g)] = m;
-            stats[2 * (i * a->groups + g) + 1] = r;
-        }
-        for (int64_t k = g * per; k < (g + 1) * per; k++) {
-            float scale, shift;
-            affine_of(a, i, k, &scale, &shift);
-            ca[k] = scale * r;
-            cb[k] = (add_of(a, i, k) - m) * ca[k] + shift;
+    join_pixels(v, a->c, mean, square);
+    join_channels(a, i, mean, square, ca, cb, stats);
+    for (int64_t k = 0; k < a->c; k += W) {
+        const int64_t left = a->c - k;
+        vf g, b;
+        affine_of(a, i, k, left, &g, &b);
+        g *= load1(square + k, left);
+        b += g * (given(a->add ? a->add + i * a->c : NULL, k, left, 0) - load1(mean + k, left));
+        store1(ca + k, left, g);
+        store1(cb + k, left, b);
+    }
+    to_columns(bf, ca, a->c, v.width);
+    to_columns(bf, cb, a->c, v.width);
+
+    for (int64_t r = 0; r < v.rows; r++) {
+        const int64_t row = at + r * v.width;
+        for (j = 0; j < v.width; j += 2 * W) {
+            const int64_t left = v.width - j;
+            const pair h = axpb(load_column(bf, ca, j, left), load(bf, a->x, row + j, left),
+                                load_column(bf, cb, j, left));
+            store(bf, y, row + j, left, silu ? silu2(bf, h) : h);
         }
     }
-    for (int64_t k = a->c; k < v.width; k++) {
-        ca[k] = ca[k - a->c];
-        cb[k] = cb[k - a->c];
-    }
-
-    for (j = 0; j + 2 * W <= v.width; j += 2 * W)
-        apply(bf, silu, a->x, y, at, v, j, 2 * W, ca, cb);
-    if (j < v.width)
-        apply(bf, silu, a->x, y, at, v, j, v.width - j, ca, cb);
 }
 
 static void group_norm(const few_gn_args *a, void *y, float *stats, float *scratch)
@@ -178,146 +223,175 @@ static void group_norm(const few_gn_args *a, void *y, float *stats, float *scrat
 
 /* ---- gradient -------------------------------------------------------------------------------*/
 
-/* By column: xh = p x + q, h = a x + b; sums of dh, dh xh and xh; dx = e dh + (u x + w). */
-typedef struct columns {
-    float *p, *q, *a, *b, *dh, *dhx, *xh, *e, *u, *w;
-} columns;
+/* By column: xh = p x + q, h = a x + b; sums of dh, dh xh and xh; dx = e dh + (u x + w).
+ * By channel: rstd, shift (what p and q are made of), G, and the groups' f0, f1. */
+typedef struct gn_work {
+    float *p, *q, *a, *b, *dh, *dhx, *xh, *e, *u, *w, *rstd, *shift, *g, *f0, *f1;
+} gn_work;
 
-INLINE void reduce(bool bf, bool silu, const void *x, const void *dy, int64_t at, view v, int64_t j,
-                   int64_t left, const columns *c)
+enum { GN_WORK = sizeof(gn_work) / sizeof(float *) };
+
+/* Sums of 2 W columns. In f32 dh is kept in dx, so that the second pass need not find it again. */
+INLINE void reduce(bool bf, bool silu, const void *x, const void *dy, void *dx, int64_t at, view v,
+                   int64_t j, int64_t left, const gn_work *c)
 {
-    const pair p = load_f32(bf, c->p, j, left), q = load_f32(bf, c->q, j, left);
-    const pair a = load_f32(bf, c->a, j, left), b = load_f32(bf, c->b, j, left);
-    const pair zero = { splat(0), splat(0) };
-    pair s0 = zero, s1 = zero, s2 = zero;
+    const pair p = load_column(bf, c->p, j, left), q = load_column(bf, c->q, j, left);
+    const pair a = load_column(bf, c->a, j, left), b = load_column(bf, c->b, j, left);
+    pair s0 = { 0 }, s1 = { 0 }, s2 = { 0 };
     for (int64_t r = 0; r < v.rows; r += GN_ROWS) {
         const int64_t end = r + GN_ROWS < v.rows ? r + GN_ROWS : v.rows;
-        pair t0 = zero, t1 = zero, t2 = zero;
+        pair t0 = { 0 }, t1 = { 0 }, t2 = { 0 };
         for (int64_t k = r; k < end; k++) {
             const int64_t i = at + k * v.width + j;
-            const pair in = load(bf, x, i, left), xh = axpb(p, in, q);
-            const pair g = load(bf, dy, i, left), dh = silu ? silu_grad2(bf, axpb(a, in, b), g) : g;
-            t0.lo += dh.lo;
-            t0.hi += dh.hi;
+            const pair in = load(bf, x, i, left), xh = axpb(p, in, q), g = load(bf, dy, i, left);
+            const pair dh = silu ? silu_grad2(bf, axpb(a, in, b), g) : g;
+            if (!bf && silu && dx)
+                store(false, dx, i, left, dh);
+            add_to(&t0, dh);
+            add_to(&t2, xh);
             t1 = axpb(dh, xh, t1);
-            t2.lo += xh.lo;
-            t2.hi += xh.hi;
         }
-        s0.lo += t0.lo;
-        s0.hi += t0.hi;
-        s1.lo += t1.lo;
-        s1.hi += t1.hi;
-        s2.lo += t2.lo;
-        s2.hi += t2.hi;
+        add_to(&s0, t0);
+        add_to(&s1, t1);
+        add_to(&s2, t2);
     }
     store_f32(bf, c->dh, j, left, s0);
     store_f32(bf, c->dhx, j, left, s1);
     store_f32(bf, c->xh, j, left, s2);
 }
 
-INLINE void apply_grad(bool bf, bool silu, const void *x, const void *dy, void *dx, int64_t at,
-                       view v, int64_t j, int64_t left, const columns *c)
+/* From columns to channels. */
+static void sum_pixels(int64_t width, int64_t c, float *s)
 {
-    const pair a = load_f32(bf, c->a, j, left), b = load_f32(bf, c->b, j, left);
-    const pair e = load_f32(bf, c->e, j, left);
-    const pair u = load_f32(bf, c->u, j, left), w = load_f32(bf, c->w, j, left);
-    for (int64_t k = 0; k < v.rows; k++) {
-        const int64_t i = at + k * v.width + j;
-        const pair in = load(bf, x, i, left);
-        const pair g = load(bf, dy, i, left), dh = silu ? silu_grad2(bf, axpb(a, in, b), g) : g;
-        store(bf, dx, i, left, axpb(e, dh, axpb(u, in, w)));
+    while (width > c) {
+        width /= 2;
+        for (int64_t j = 0; j < width; j += W)
+            store1(s + j, width - j,
+                   load1(s + j, width - j) + load1(s + width + j, width - j));
     }
 }
 
+INLINE void sum_into(float *total, bool first, int64_t left, vf v)
+{
+    if (total)
+        store1(total, left, first ? v : load1(total, left) + v);
+}
+
 /* What becomes of the sums of image i: the gradients by channel, and e, u, w. */
-static void spread(const few_gn_args *a, view v, int64_t i, const float *stats, const columns *s,
-                   float *dgamma, float *dbeta, float *dadd, float *dss)
+static void spread(const few_gn_args *a, int64_t i, const gn_work *s, float *dgamma, float *dbeta,
+                   float *dadd, float *dss)
 {
     const int64_t c = a->c, per = c / a->groups;
-    const float count = (float)(a->hw * per);
-    for (int64_t k = c; k < v.width; k++) {
-        s->dh[k % c] += s->dh[k];
-        s->dhx[k % c] += s->dhx[k];
-        s->xh[k % c] += s->xh[k];
-    }
-    for (int64_t g = 0; g < a->groups; g++) {
-        const float rstd = stats[2 * (i * a->groups + g) + 1];
-        float m0 = 0, m1 = 0;
-        for (int64_t k = g * per; k < (g + 1) * per; k++) {
-            const float gamma = a->gamma ? a->gamma[k] : 1, beta = a->beta ? a->beta[k] : 0;
-            const float scale = a->ss ? 1 + a->ss[2 * i * c + k] : 1;
-            if (dgamma)
-                dgamma[k] = (i ? dgamma[k] : 0) + scale * s->dhx[k];
-            if (dbeta)
-                dbeta[k] = (i ? dbeta[k] : 0) + scale * s->dh[k];
-            if (dss) {
-                dss[2 * i * c + k] = gamma * s->dhx[k] + beta * s->dh[k];
-                dss[(2 * i + 1) * c + k] = s->dh[k];
-            }
-            m0 += gamma * scale * s->dh[k];
-            m1 += gamma * scale * s->dhx[k];
+    const float norm = -1 / (float)(a->hw * per);
+    for (int64_t k = 0; k < c; k += W) {
+        const int64_t left = c - k;
+        const vf dh = load1(s->dh + k, left), dhx = load1(s->dhx + k, left);
+        const vf scale = 1.0f + given(a->ss ? a->ss + 2 * i * c : NULL, k, left, 0);
+        sum_into(dgamma ? dgamma + k : NULL, i == 0, left, scale * dhx);
+        sum_into(dbeta ? dbeta + k : NULL, i == 0, left, scale * dh);
+        if (dss) {
+            store1(dss + 2 * i * c + k, left,
+                   given(a->gamma, k, left, 1) * dhx + given(a->beta, k, left, 0) * dh);
+            store1(dss + (2 * i + 1) * c + k, left, dh);
         }
-        const float f0 = -rstd * m0 / count, f1 = -rstd * m1 / count;
-        for (int64_t k = g * per; k < (g + 1) * per; k++) {
-            s->e[k] = s->a[k]; /* G rstd */
-            s->u[k] = s->p[k] * f1;
-            s->w[k] = s->q[k] * f1 + f0;
-            if (dadd)
-                dadd[i * c + k] = s->e[k] * s->dh[k] + f1 * s->xh[k] + f0 * (float)a->hw;
+        const vf g = load1(s->g + k, left);
+        store1(s->f0 + k, left, g * dh);
+        store1(s->f1 + k, left, g * dhx);
+    }
+    for (int64_t from = 0; from < c; from += per) {
+        float f0 = 0, f1 = 0;
+        for (int64_t k = from; k < from + per; k++) {
+            f0 += s->f0[k];
+            f1 += s->f1[k];
+        }
+        f0 *= norm * s->rstd[from];
+        f1 *= norm * s->rstd[from];
+        for (int64_t k = from; k < from + per; k++) {
+            s->f0[k] = f0;
+            s->f1[k] = f1;
         }
     }
-    for (int64_t k = c; k < v.width; k++) {
-        s->e[k] = s->e[k - c];
-        s->u[k] = s->u[k - c];
-        s->w[k] = s->w[k - c];
+    for (int64_t k = 0; k < c; k += W) {
+        const int64_t left = c - k;
+        const vf f0 = load1(s->f0 + k, left), f1 = load1(s->f1 + k, left);
+        const vf rstd = load1(s->rstd + k, left), e = load1(s->g + k, left) * rstd;
+        store1(s->e + k, left, e);
+        store1(s->u + k, left, rstd * f1);
+        store1(s->w + k, left, load1(s->shift + k, left) * f1 + f0);
+        if (dadd)
+            store1(dadd + i * c + k, left,
+                   e * load1(s->dh + k, left) + f1 * load1(s->xh + k, left) + f0 * (float)a->hw);
     }
 }
 
 INLINE void grad_image(const few_gn_args *a, bool bf, bool silu, int64_t i, view v,
                        const float *stats, const void *dy, void *dx, float *dgamma, float *dbeta,
-                       float *dadd, float *dss, const columns *s)
+                       float *dadd, float *dss, const gn_work *s)
 {
-    const int64_t at = i * a->hw * a->c, per = a->c / a->groups;
-    for (int64_t k = 0; k < a->c; k++) {
-        const float *st = stats + 2 * (i * a->groups + k / per);
-        float scale, shift;
-        affine_of(a, i, k, &scale, &shift);
-        s->p[k] = st[1];
-        s->q[k] = (add_of(a, i, k) - st[0]) * st[1];
-        s->a[k] = scale * st[1];
-        s->b[k] = scale * s->q[k] + shift;
+    const int64_t c = a->c, at = i * a->hw * c, per = c / a->groups;
+    for (int64_t g = 0; g < a->groups; g++)
+        for (int64_t k = g * per; k < (g + 1) * per; k++) {
+            s->shift[k] = -stats[2 * (i * a->groups + g)];
+            s->rstd[k] = stats[2 * (i * a->groups + g) + 1];
+        }
+    for (int64_t k = 0; k < c; k += W) {
+        const int64_t left = c - k;
+        const vf rstd = load1(s->rstd + k, left);
+        const vf shift = (load1(s->shift + k, left) +
+                          given(a->add ? a->add + i * c : NULL, k, left, 0)) * rstd;
+        vf g, b;
+        affine_of(a, i, k, left, &g, &b);
+        store1(s->shift + k, left, shift);
+        store1(s->g + k, left, g);
+        store1(s->p + k, left, rstd);
+        store1(s->q + k, left, shift);
+        store1(s->a + k, left, g * rstd);
+        store1(s->b + k, left, g * shift + b);
     }
-    for (int64_t k = a->c; k < v.width; k++) {
-        s->p[k] = s->p[k - a->c];
-        s->q[k] = s->q[k - a->c];
-        s->a[k] = s->a[k - a->c];
-        s->b[k] = s->b[k - a->c];
-    }
+    float *const before[] = { s->p, s->q, s->a, s->b };
+    for (int k = 0; k < 4; k++)
+        to_columns(bf, before[k], c, v.width);
 
     int64_t j = 0;
     for (; j + 2 * W <= v.width; j += 2 * W)
-        reduce(bf, silu, a->x, dy, at, v, j, 2 * W, s);
+        reduce(bf, silu, a->x, dy, dx, at, v, j, 2 * W, s);
     if (j < v.width)
-        reduce(bf, silu, a->x, dy, at, v, j, v.width - j, s);
+        reduce(bf, silu, a->x, dy, dx, at, v, j, v.width - j, s);
 
-    spread(a, v, i, stats, s, dgamma, dbeta, dadd, dss);
+    float *const sums[] = { s->dh, s->dhx, s->xh }, *const after[] = { s->e, s->u, s->w };
+    for (int k = 0; k < 3; k++)
+        sum_pixels(v.width, c, sums[k]);
+    spread(a, i, s, dgamma, dbeta, dadd, dss);
     if (!dx)
         return;
-    for (j = 0; j + 2 * W <= v.width; j += 2 * W)
-        apply_grad(bf, silu, a->x, dy, dx, at, v, j, 2 * W, s);
-    if (j < v.width)
-        apply_grad(bf, silu, a->x, dy, dx, at, v, j, v.width - j, s);
+    for (int k = 0; k < 3; k++)
+        to_columns(bf, after[k], c, v.width);
+    for (int64_t r = 0; r < v.rows; r++) {
+        const int64_t row = at + r * v.width;
+        for (j = 0; j < v.width; j += 2 * W) {
+            const int64_t left = v.width - j;
+            const pair x = load(bf, a->x, row + j, left);
+            pair dh = load(bf, !bf && silu ? dx : dy, row + j, left);
+            if (bf && silu)
+                dh = silu_grad2(true, axpb(load_column(true, s->a, j, left), x,
+                                           load_column(true, s->b, j, left)), dh);
+            store(bf, dx, row + j, left,
+                  axpb(load_column(bf, s->e, j, left), dh,
+                       axpb(load_column(bf, s->u, j, left), x, load_column(bf, s->w, j, left))));
+        }
+    }
 }
 
 static void group_norm_grad(const few_gn_args *a, const float *stats, const void *dy, void *dx,
                             float *dgamma, float *dbeta, float *dadd, float *dss, float *scratch)
 {
     const view v = make_view(a->hw, a->c);
-    float wide[10 * GN_WIDE];
-    float *f = v.width > a->c ? wide : scratch;
-    const int64_t n = v.width;
-    const columns s = { f,         f + n,     f + 2 * n, f + 3 * n, f + 4 * n,
-                        f + 5 * n, f + 6 * n, f + 7 * n, f + 8 * n, f + 9 * n };
+    float wide[GN_WORK * GN_WIDE];
+    float *work[GN_WORK];
+    for (int k = 0; k < GN_WORK; k++)
+        work[k] = (v.width > a->c ? wide : scratch) + k * v.width;
+    gn_work s;
+    memcpy(&s, work, sizeof s);
     for (int64_t i = 0; i < a->n; i++)
         if (a->bf && a->silu)
             grad_image(a, true, true, i, v, stats, dy, dx, dgamma, dbeta, dadd, dss, &s);

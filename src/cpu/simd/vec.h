@@ -215,23 +215,37 @@ INLINE vf splat(float a)
     return (vf){} + a;
 }
 
-static __attribute__((noinline)) vf load_part(const void *p, size_t bytes)
+/* The first bytes of a vector, fewer than all. Calls would cost the loops around them their
+ * constants, which live in registers: so masks where there are such. */
+#if W == 16
+INLINE vf load_part(const void *p, int64_t bytes)
+{
+    return (vf)_mm512_maskz_loadu_epi8(((__mmask64)1 << bytes) - 1, p);
+}
+
+INLINE void store_part(void *p, vf v, int64_t bytes)
+{
+    _mm512_mask_storeu_epi8(p, ((__mmask64)1 << bytes) - 1, (__m512i)v);
+}
+#else
+static __attribute__((noinline)) vf load_part(const void *p, int64_t bytes)
 {
     vf v = {};
-    memcpy(&v, p, bytes);
+    memcpy(&v, p, (size_t)bytes);
     return v;
 }
 
-static __attribute__((noinline)) void store_part(void *p, vf v, size_t bytes)
+static __attribute__((noinline)) void store_part(void *p, vf v, int64_t bytes)
 {
-    memcpy(p, &v, bytes);
+    memcpy(p, &v, (size_t)bytes);
 }
+#endif
 
 /* W floats, of which only the first `left` (1 or more) are there; the others read as 0. */
 INLINE vf load1(const float *p, int64_t left)
 {
     if (__builtin_expect(left < W, 0))
-        return load_part(p, (size_t)left * 4);
+        return load_part(p, left * 4);
     vf v;
     memcpy(&v, p, sizeof v);
     return v;
@@ -240,7 +254,7 @@ INLINE vf load1(const float *p, int64_t left)
 INLINE void store1(float *p, int64_t left, vf v)
 {
     if (__builtin_expect(left < W, 0))
-        store_part(p, v, (size_t)left * 4);
+        store_part(p, v, left * 4);
     else
         memcpy(p, &v, sizeof v);
 }
@@ -251,14 +265,14 @@ INLINE pair load(bool bf, const void *p, int64_t i, int64_t left)
     if (bf) {
         const uint16_t *q = (const uint16_t *)p + i;
         if (__builtin_expect(left < 2 * W, 0))
-            return unpack((vu)load_part(q, (size_t)left * 2));
+            return unpack((vu)load_part(q, left * 2));
         vu w;
         memcpy(&w, q, sizeof w);
         return unpack(w);
     }
     const float *q = (const float *)p + i;
     if (__builtin_expect(left < 2 * W, 0))
-        return (pair){ load1(q, left), left > W ? load_part(q + W, (size_t)(left - W) * 4) : splat(0) };
+        return (pair){ load1(q, left), left > W ? load_part(q + W, (left - W) * 4) : splat(0) };
     pair v;
     memcpy(&v.lo, q, sizeof v.lo);
     memcpy(&v.hi, q + W, sizeof v.hi);
@@ -271,7 +285,7 @@ INLINE void store(bool bf, void *p, int64_t i, int64_t left, pair v)
         uint16_t *q = (uint16_t *)p + i;
         const vu w = pack(v);
         if (__builtin_expect(left < 2 * W, 0))
-            store_part(q, (vf)w, (size_t)left * 2);
+            store_part(q, (vf)w, left * 2);
         else
             memcpy(q, &w, sizeof w);
         return;
@@ -280,7 +294,7 @@ INLINE void store(bool bf, void *p, int64_t i, int64_t left, pair v)
     if (__builtin_expect(left < 2 * W, 0)) {
         store1(q, left, v.lo);
         if (left > W)
-            store_part(q + W, v.hi, (size_t)(left - W) * 4);
+            store_part(q + W, v.hi, (left - W) * 4);
         return;
     }
     memcpy(q, &v.lo, sizeof v.lo);
