@@ -37,6 +37,8 @@ static view make_view(int64_t hw, int64_t c)
 /* Coefficients of the channels to all columns, and whole pairs to the lane order of the data. */
 static void to_columns(bool bf, float *p, int64_t c, int64_t width)
 {
+    for (int64_t k = 0; k < c; k += W)
+        store1(p + k, c - k, clean_nan(load1(p + k, c - k)));
     for (int64_t k = c; k < width; k *= 2)
         memcpy(p + k, p, (size_t)k * sizeof *p);
     for (int64_t j = 0; bf && j + 2 * W <= width; j += 2 * W)
@@ -188,8 +190,8 @@ INLINE void norm_image(const few_gn_args *a, bool bf, bool silu, int64_t i, view
         affine_of(a, i, k, left, &g, &b);
         g *= load1(square + k, left);
         b += g * (given(a->add ? a->add + i * a->c : NULL, k, left, 0) - load1(mean + k, left));
-        store1(ca + k, left, g);
-        store1(cb + k, left, b);
+        store1(ca + k, left, silu ? g * -LOG2E : g); /* see silu_log2 */
+        store1(cb + k, left, silu ? b * -LOG2E : b);
     }
     to_columns(bf, ca, a->c, v.width);
     to_columns(bf, cb, a->c, v.width);
@@ -200,7 +202,7 @@ INLINE void norm_image(const few_gn_args *a, bool bf, bool silu, int64_t i, view
             const int64_t left = v.width - j;
             const pair h = axpb(load_column(bf, ca, j, left), load(bf, a->x, row + j, left),
                                 load_column(bf, cb, j, left));
-            store(bf, y, row + j, left, silu ? silu2(bf, h) : h);
+            store_clean(bf, y, row + j, left, silu ? silu2(bf, h) : h);
         }
     }
 }
@@ -375,7 +377,7 @@ INLINE void grad_image(const few_gn_args *a, bool bf, bool silu, int64_t i, view
             if (bf && silu)
                 dh = silu_grad2(true, axpb(load_column(true, s->a, j, left), x,
                                            load_column(true, s->b, j, left)), dh);
-            store(bf, dx, row + j, left,
+            store_clean(bf, dx, row + j, left,
                   axpb(load_column(bf, s->e, j, left), dh,
                        axpb(load_column(bf, s->u, j, left), x, load_column(bf, s->w, j, left))));
         }

@@ -26,8 +26,10 @@ static void from_bf16(float *dst, const uint16_t *src, int64_t n)
 
 INLINE void silu_body(bool bf, void *y, const void *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += 2 * W)
-        store(bf, y, i, n - i, silu2(bf, load(bf, x, i, n - i)));
+    for (int64_t i = 0; i < n; i += 2 * W) {
+        const pair v = load(bf, x, i, n - i);
+        store_clean(bf, y, i, n - i, silu2(bf, (pair){ v.lo * -LOG2E, v.hi * -LOG2E }));
+    }
 }
 
 static void silu(bool bf, void *y, const void *x, int64_t n)
@@ -42,7 +44,7 @@ INLINE void silu_grad_body(bool bf, void *dx, const void *x, const void *dy, int
 {
     for (int64_t i = 0; i < n; i += 2 * W) {
         const pair v = load(bf, x, i, n - i), d = load(bf, dy, i, n - i);
-        store(bf, dx, i, n - i, silu_grad2(bf, v, d));
+        store_clean(bf, dx, i, n - i, silu_grad2(bf, v, d));
     }
 }
 
@@ -58,7 +60,7 @@ INLINE void add_body(bool bf, void *y, const void *a, const void *b, int64_t n)
 {
     for (int64_t i = 0; i < n; i += 2 * W) {
         const pair u = load(bf, a, i, n - i), v = load(bf, b, i, n - i);
-        store(bf, y, i, n - i, (pair){ u.lo + v.lo, u.hi + v.hi });
+        store_clean(bf, y, i, n - i, (pair){ u.lo + v.lo, u.hi + v.hi });
     }
 }
 

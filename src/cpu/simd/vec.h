@@ -138,19 +138,6 @@ INLINE vl mul_even(vl a, vl b)
 }
 #endif
 
-/* high + 1 where excess > 0x8000 and number != 0xffff. */
-INLINE vu add_where(vh high, vh excess, vh number)
-{
-#if W == 16
-    const __mmask32 a = _mm512_cmpneq_epi16_mask((__m512i)number, _mm512_set1_epi16(-1));
-    const __mmask32 b =
-        _mm512_mask_cmpgt_epu16_mask(a, (__m512i)excess, _mm512_set1_epi16((short)0x8000));
-    return (vu)_mm512_mask_sub_epi16((__m512i)high, b, (__m512i)high, _mm512_set1_epi16(-1));
-#else
-    return (vu)(high - ((vh)(excess > 0x8000) & (vh)(number != 0xffff)));
-#endif
-}
-
 /* zip: (a0 b0 a1 b1 ...); unzip is its inverse. */
 #if W == 16
 #define ZIP_LO 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
@@ -193,10 +180,11 @@ INLINE pair unpack(vu w)
 #endif
 }
 
-/* Rounds to nearest even; NaN (quiet, as any operation leaves it) stays NaN. In 16-bit lanes, both of a pair at once: with high and low
- * the halves of a number, it is rounded up when low | (high & 1) exceeds 0x8000. A NaN whose upper
- * half is all ones would be carried into the sign, so those are kept as they are. */
-INLINE vu pack(pair v)
+/* Rounds to nearest even, in 16-bit lanes, both of a pair at once: with high and low the halves of
+ * a number, it is rounded up when low | (high & 1) exceeds 0x8000. A quiet NaN stays one, but for
+ * those whose upper half is all ones, which a carry would make a zero: these are kept as they are
+ * unless `clean` says that there are none. */
+INLINE vu pack(bool clean, pair v)
 {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     const vu a = (vu)v.hi, b = (vu)v.lo;
@@ -204,8 +192,24 @@ INLINE vu pack(pair v)
     const vu a = (vu)v.lo, b = (vu)v.hi;
 #endif
     const vu high = (a >> 16) | (b & 0xffff0000u), low = (a & 0xffffu) | (b << 16);
-    const vu excess = low | (high & 0x00010001u);
-    return add_where((vh)high, (vh)excess, ((vh)high | 0x8000));
+    const vh excess = (vh)(low | (high & 0x00010001u)), number = (vh)high | 0x8000;
+#if W == 16
+    const __m512i h = (__m512i)high, ones = _mm512_set1_epi16(-1);
+    const __mmask32 m = clean ? -1u : _mm512_cmpneq_epi16_mask((__m512i)number, ones);
+    const __mmask32 up =
+        _mm512_mask_cmpgt_epu16_mask(m, (__m512i)excess, _mm512_set1_epi16((short)0x8000));
+    return (vu)_mm512_mask_sub_epi16(h, up, h, ones);
+#else
+    const vh up = (vh)(excess > 0x8000);
+    return (vu)((vh)high - (clean ? up : up & (vh)(number != 0xffff)));
+#endif
+}
+
+/* Any NaN becomes the usual one, 0x7fc00000. */
+INLINE vf clean_nan(vf x)
+{
+    const vu nan = (vu)(x != x);
+    return (vf)(((vu)x & ~nan) | (nan & 0x7fc00000u));
 }
 
 /* ---- memory ---------------------------------------------------------------------------------*/
@@ -279,15 +283,19 @@ INLINE pair load(bool bf, const void *p, int64_t i, int64_t left)
     return v;
 }
 
+INLINE void store_words(void *p, int64_t i, int64_t left, vu w)
+{
+    uint16_t *q = (uint16_t *)p + i;
+    if (__builtin_expect(left < 2 * W, 0))
+        store_part(q, (vf)w, left * 2);
+    else
+        memcpy(q, &w, sizeof w);
+}
+
 INLINE void store(bool bf, void *p, int64_t i, int64_t left, pair v)
 {
     if (bf) {
-        uint16_t *q = (uint16_t *)p + i;
-        const vu w = pack(v);
-        if (__builtin_expect(left < 2 * W, 0))
-            store_part(q, (vf)w, left * 2);
-        else
-            memcpy(q, &w, sizeof w);
+        store_words(p, i, left, pack(false, v));
         return;
     }
     float *q = (float *)p + i;
@@ -299,6 +307,15 @@ INLINE void store(bool bf, void *p, int64_t i, int64_t left, pair v)
     }
     memcpy(q, &v.lo, sizeof v.lo);
     memcpy(q + W, &v.hi, sizeof v.hi);
+}
+
+/* As store, for results of bf16 data and of f32 data gone through clean_nan, which is faster. */
+INLINE void store_clean(bool bf, void *p, int64_t i, int64_t left, pair v)
+{
+    if (bf)
+        store_words(p, i, left, pack(true, v));
+    else
+        store(false, p, i, left, v);
 }
 
 /* f32 values in the lane order of bf or f32 data. */
@@ -337,23 +354,24 @@ INLINE float largest(vf v)
 
 /* ---- functions --------------------------------------------------------------------------------*/
 
-/* e^x within 3e-7 for |x| < 20 (3e-8 |x| beyond), x clamped to [-86.6, 88.3]; within 2e-4 when
- * `rough`. NaN gives NaN. With x log2(e) = k + f, 2^f is a polynomial, which interpolates at the
- * Chebyshev points of f's range. */
-INLINE vf vexp(bool rough, vf x)
+#define LOG2E 1.44269504f
+
+/* 2^(c x), c > 0: within 3e-7 for |c x| < 30 (2e-8 |c x| beyond), c x clamped to [-125, 127.3]; or
+ * within 2e-4 when `rough`. NaN gives NaN. With c x = k + f, 2^f is a polynomial, which
+ * interpolates at the Chebyshev points of f's range. */
+INLINE vf exp2_of(bool rough, float c, vf x)
 {
-    const float log2e = 1.44269504f;
 #if W == 16
     if (rough) { /* f in [0, 1); no need to clamp: the scaling saturates */
-        const vf t = x * log2e, f = (vf)_mm512_reduce_ps((__m512)t, 1);
+        const vf t = x * c, f = (vf)_mm512_reduce_ps((__m512)t, 1);
         const vf p = ((0.078967257f * f + 0.224693156f) * f + 0.696324771f) * f + 0.999900288f;
         return (vf)_mm512_scalef_ps((__m512)p, (__m512)t);
     }
 #endif
     /* f in [-1/2, 1/2]: k is rounded by adding 1.5 2^23, 127 more makes it the exponent's bits. */
     const float magic = 12582912.0f + 127.0f;
-    x = vmin(splat(88.3f), vmax(splat(-86.6f), x));
-    const vf t = x * log2e + magic, f = x * log2e - (t - magic);
+    x = vmin(splat(127.3f / c), vmax(splat(-125.0f / c), x));
+    const vf t = x * c + magic, f = x * c - (t - magic);
     vf p;
     if (rough) {
         p = ((0.0558382829f * f + 0.242639479f) * f + 0.693136734f) * f + 0.999924557f;
@@ -364,33 +382,36 @@ INLINE vf vexp(bool rough, vf x)
     return p * (vf)((vu)t << 23);
 }
 
-/* 1 / (1 + e^-x), x sigmoid(x), and the derivative of that, s (1 + x (1 - s)); for numbers that
- * come from and go to bf16 the rough way is enough. */
-INLINE vf sigmoid(bool bf, vf x)
+INLINE vf vexp(bool rough, vf x)
 {
-    return recip(bf, 1.0f + vexp(bf, -x));
+    return exp2_of(rough, LOG2E, x);
 }
 
-INLINE vf silu1(bool bf, vf x)
+/* x sigmoid(x) = t / (-log2(e) (1 + 2^t)) with t = -log2(e) x, which is what is given: a caller
+ * that computes x by coefficients has the factor for nothing. For numbers that come from and go
+ * to bf16 the rough way is enough. */
+INLINE vf silu_log2(bool bf, vf t)
 {
-    return x * sigmoid(bf, x);
+    return t * recip(bf, -LOG2E * exp2_of(bf, 1, t) - LOG2E);
 }
 
-INLINE vf slope1(bool bf, vf x)
+/* The derivative of x s, s = sigmoid(x): s (1 + x (1 - s)). With e = e^-x, 1 - s = e s, and it
+ * is not a difference of nearly equal numbers. */
+INLINE vf silu_slope(bool bf, vf x)
 {
     const vf e = vmin(splat(1e38f), vexp(bf, -x)), s = recip(bf, 1.0f + e);
-    return s + s * x * (e * s); /* 1 - s = e s, and not by a difference */
+    return s + s * x * (e * s);
 }
 
-INLINE pair silu2(bool bf, pair x)
+INLINE pair silu2(bool bf, pair t)
 {
-    return (pair){ silu1(bf, x.lo), silu1(bf, x.hi) };
+    return (pair){ silu_log2(bf, t.lo), silu_log2(bf, t.hi) };
 }
 
 /* dy silu'(x) */
 INLINE pair silu_grad2(bool bf, pair x, pair dy)
 {
-    return (pair){ dy.lo * slope1(bf, x.lo), dy.hi * slope1(bf, x.hi) };
+    return (pair){ dy.lo * silu_slope(bf, x.lo), dy.hi * silu_slope(bf, x.hi) };
 }
 
 #endif
