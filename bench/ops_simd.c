@@ -132,11 +132,24 @@ static void run_dropout(void)
 static void run_adam(void)
 {
     const float decay = 0.999f;
-    const few_adam_args a = { .n = size, .p = f[0], .m = f[1], .v = f[3],
-                              .grad = (const float *const[]){ f[4] }, .n_grad = 1,
-                              .grad_scale = 1, .lr = 1e-9f, .beta1 = 0.9f, .beta2 = 0.999f,
-                              .eps = 1e-8f, .weight_decay = 0.01f, .correct1 = 1, .correct2 = 1,
-                              .rectify = 1, .n_ema = 1, .ema = &f[5], .ema_decay = &decay };
+    const few_adam_args a = { .n = size,
+                              .p = f[0],
+                              .m = f[1],
+                              .v = f[3],
+                              .grad = (const float *const[]){ f[4] },
+                              .n_grad = 1,
+                              .grad_scale = 1,
+                              .lr = 1e-9f,
+                              .beta1 = 0.9f,
+                              .beta2 = 0.999f,
+                              .eps = 1e-8f,
+                              .weight_decay = 0.01f,
+                              .correct1 = 1,
+                              .correct2 = 1,
+                              .rectify = 1,
+                              .n_ema = 1,
+                              .ema = &f[5],
+                              .ema_decay = &decay };
     simd->adam(&a);
 }
 
@@ -217,7 +230,8 @@ int main(int argc, char **argv)
 #endif
     const int64_t most = 4 * 65536;
     float *const data = floats(most, 2);
-    uint16_t *const half = (uint16_t *)floats(most, 2), *const half_dy = (uint16_t *)floats(most, 2);
+    uint16_t *const half = (uint16_t *)floats(most, 2), *const half_dy =
+                                                            (uint16_t *)floats(most, 2);
     void *const out = floats(4 * most, 1);
     simd->to_bf16(half, data, most);
     simd->to_bf16(half_dy, data + 7, most - 7);
@@ -257,8 +271,9 @@ int main(int argc, char **argv)
                 dy = bf ? (void *)half_dy : f[7];
                 y = out;
                 run_norm(); /* stats that belong to x */
-                const double bytes = (double)size * ((kernels[k].read + kernels[k].written) *
-                                                         (bf ? 2 : 4) + kernels[k].floats * 4);
+                const double bytes =
+                    (double)size *
+                    ((kernels[k].read + kernels[k].written) * (bf ? 2 : 4) + kernels[k].floats * 4);
                 printf("  %6.1f", bytes / seconds(kernels[k].run) * 1e-9);
             }
             printf("  ");

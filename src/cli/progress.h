@@ -25,8 +25,9 @@ typedef struct few_progress {
     int64_t first;            /* done before it began */
     double start, last;       /* when it began, when `done` was last heard */
     double shown_at;
-    double gained, passed;    /* units and seconds, older ones counting less: their ratio is the rate */
-    bool shown, on_line;      /* anything was shown; the cursor stands behind a bar */
+    double gained,
+        passed;          /* units and seconds, older ones counting less: their ratio is the rate */
+    bool shown, on_line; /* anything was shown; the cursor stands behind a bar */
     char suffix[128];
 } few_progress;
 
@@ -58,7 +59,8 @@ typedef struct few_progress_view {
 
 /* Write the view to text, terminated, without a new line.
  * width > 0: with a bar, in exactly width columns or fewer; the bar gives way first, then the end
- * is cut. width 0: without a bar, as long as it is (cut to room). Control characters become spaces. */
+ * is cut. width 0: without a bar, as long as it is (cut to room). Control characters become spaces.
+ */
 void few_progress_format(char *text, size_t room, const few_progress_view *v, int width);
 
 #endif

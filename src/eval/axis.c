@@ -73,7 +73,8 @@ void few_axis_fit(few_axis *a, few_axis_kind kind, double lo, double hi, int tic
 
     if (kind == FEW_AXIS_LINEAR) {
         double span = hi - lo;
-        if (span <= fabs(hi) * 1e-12 || span < 1e-300) { /* one value: half as much on either side */
+        if (span <= fabs(hi) * 1e-12 ||
+            span < 1e-300) { /* one value: half as much on either side */
             span = hi ? fabs(hi) : 1;
             lo -= span / 2;
             hi += span / 2;

@@ -14,11 +14,12 @@ typedef struct few_axis {
     char text[FEW_MAX_TICKS][24];
 } few_axis;
 
-/* An axis for values in [lo,hi], with about `ticks` ticks (2..10). The drawn range contains [lo,hi]: a
- * linear one ends in the ticks around it, a logarithmic one a little outside. Logarithmic ticks are
- * powers of the base, every second or third where there are many; where there are fewer than three,
- * 1, 2, 5 times powers of ten, or evenly spaced values. lo = hi and values that are no numbers give
- * a range of some width; a logarithmic axis needs lo > 0, else it becomes linear. */
+/* An axis for values in [lo,hi], with about `ticks` ticks (2..10). The drawn range contains
+ * [lo,hi]: a linear one ends in the ticks around it, a logarithmic one a little outside.
+ * Logarithmic ticks are powers of the base, every second or third where there are many; where there
+ * are fewer than three, 1, 2, 5 times powers of ten, or evenly spaced values. lo = hi and values
+ * that are no numbers give a range of some width; a logarithmic axis needs lo > 0, else it becomes
+ * linear. */
 void few_axis_fit(few_axis *a, few_axis_kind kind, double lo, double hi, int ticks);
 
 /* Where a value lies: 0 at lo, 1 at hi; not a number when it has no place (0 on a logarithm). */

@@ -71,8 +71,8 @@ static few_status nuclear_norm(double *a, int rows, int columns, double *values,
     if (rows == 0 || columns == 0)
         return FEW_OK;
     double none[1];
-    const lapack_int info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', columns, rows, a, columns, values,
-                                           none, 1, none, 1);
+    const lapack_int info =
+        LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', columns, rows, a, columns, values, none, 1, none, 1);
     if (info == LAPACK_WORK_MEMORY_ERROR)
         return few_fail(err, FEW_ENOMEM, "out of memory for singular values of %d x %d", rows,
                         columns);
@@ -124,7 +124,8 @@ few_status few_frechet(const few_moments *generated, const few_moments *referenc
         t.mean += (g->mu[i] - r->mu[i]) * (g->mu[i] - r->mu[i]);
     t.value = t.mean + t.trace_generated + t.trace_reference - 2 * t.trace_root;
     if (!isfinite(t.value)) {
-        st = few_fail(err, FEW_EINVAL, "the Frechet distance overflows: the features are too large");
+        st =
+            few_fail(err, FEW_EINVAL, "the Frechet distance overflows: the features are too large");
         goto cleanup;
     }
     *out = t;

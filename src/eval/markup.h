@@ -9,7 +9,8 @@
  * that XML forbids as U+FFFD. NULL adds nothing. */
 void few_markup_text(few_strbuf *b, const char *text);
 
-/* About how wide a sans-serif browser font of `size` pixels sets a text; meant a little too wide. */
+/* About how wide a sans-serif browser font of `size` pixels sets a text; meant a little too wide.
+ */
 double few_markup_width(const char *text, double size);
 
 /* Base64 (RFC 4648) with padding, in one line. */

@@ -27,7 +27,7 @@ typedef struct few_line_plot {
     int n_series;
     const few_level *levels;
     int n_levels;
-    bool log2_x;       /* ticks 1, 2, 4, 8, ... */
+    bool log2_x; /* ticks 1, 2, 4, 8, ... */
     bool log_y;
     int width, height; /* 0: 640 x 400 */
 } few_line_plot;
@@ -43,14 +43,14 @@ typedef struct few_paths {
     const double *t; /* [n_times], each in [0,1], monotonic */
     const float *z;  /* [n_paths, n_times] */
     int n_times, n_paths;
-    double alpha;    /* opacity of a path, 0: by their number */
+    double alpha; /* opacity of a path, 0: by their number */
 } few_paths;
 
 /* A density known in closed form, drawn over the histograms at t = 0 or t = 1. */
 typedef struct few_density {
     const char *label;
-    bool at_noise;          /* at t = 1 */
-    const double *z, *p;    /* [n], z ascending */
+    bool at_noise;       /* at t = 1 */
+    const double *z, *p; /* [n], z ascending */
     int n;
 } few_density;
 

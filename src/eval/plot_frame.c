@@ -140,8 +140,8 @@ void few_frame_axes(few_frame *f, const char *x_title, const char *y_title, doub
 {
     for (int k = 0; k < f->y.n_ticks; k++) {
         const double y = few_frame_y(f, f->y.tick[k]);
-        few_strbuf_addf(f->b, "<path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/>\n", y_texts + 6,
-                        y, f->right);
+        few_strbuf_addf(f->b, "<path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/>\n", y_texts + 6, y,
+                        f->right);
         few_frame_text(f, y_texts, y + 4, "text", "end", f->y.text[k], 12, 200);
     }
     double used = -1e9; /* the right end of the last text */

@@ -140,8 +140,7 @@ static void draw_levels(few_frame *f, const few_line_plot *p, int *order, double
     for (int i = 0; i < n; i++) {
         const few_level *level = &p->levels[order[i]];
         const double y = few_frame_y(f, level->y);
-        few_strbuf_addf(f->b,
-                        "<path class=\"level\" fill=\"none\" d=\"M%.1f %.2fL%.1f %.2f\"/>\n",
+        few_strbuf_addf(f->b, "<path class=\"level\" fill=\"none\" d=\"M%.1f %.2fL%.1f %.2f\"/>\n",
                         f->right, y, f->right + 7, at[i]);
         few_frame_text(f, f->right + 10, at[i] + 4, "text", "start",
                        level->label ? level->label : "", 12, f->width - f->right - 14);

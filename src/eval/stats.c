@@ -1,7 +1,7 @@
 /* Mean and scatter in double, a block of rows at a time:
  *
- *   scatter += sum_block (x - m_b)(x - m_b)^T + n n_b / (n + n_b) delta delta^T,  delta = m_b - mean
- *   mean    += delta n_b / (n + n_b)                         (Chan, Golub and LeVeque, 1979)
+ *   scatter += sum_block (x - m_b)(x - m_b)^T + n n_b / (n + n_b) delta delta^T,  delta = m_b -
+ * mean mean    += delta n_b / (n + n_b)                         (Chan, Golub and LeVeque, 1979)
  *
  * What is easy to get wrong: sum x x^T - n m m^T cancels when means are large against deviations.
  * Here each block is centred before it is squared, and all numbers are kept relative to the first

@@ -21,12 +21,12 @@ void few_moments_free(few_moments *m);
 /* An accumulator; the fields are its own. Memory: d * d + 256 * d doubles.
  * The same features in the same order give the same result however they are cut into batches. */
 typedef struct few_stats {
-    int d, filled;        /* rows waiting in block */
-    int64_t n;            /* features added, waiting ones included */
-    double *shift;        /* [d] the first feature; everything below is relative to it */
-    double *mean;         /* [d] of the features already taken in */
-    double *block;        /* [256,d] features waiting */
-    double *scatter;      /* [d,d] sum of (x - mean)(x - mean)^T, upper triangle */
+    int d, filled;   /* rows waiting in block */
+    int64_t n;       /* features added, waiting ones included */
+    double *shift;   /* [d] the first feature; everything below is relative to it */
+    double *mean;    /* [d] of the features already taken in */
+    double *block;   /* [256,d] features waiting */
+    double *scatter; /* [d,d] sum of (x - mean)(x - mean)^T, upper triangle */
 } few_stats;
 
 /* Fails: FEW_EINVAL (d outside 1..FEW_STATS_MAX_DIM), FEW_ENOMEM. */

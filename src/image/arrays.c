@@ -46,8 +46,8 @@ static few_status check_images(few_arrays *a, few_error *err)
         return few_fail(err, FEW_EFORMAT, "it holds no images");
     if (d[1] > FEW_IMAGE_MAX_SIDE || d[2] > FEW_IMAGE_MAX_SIDE ||
         d[1] * d[2] > FEW_IMAGE_MAX_PIXELS || d[1] * d[2] * c > few_stream_bound(&a->stream))
-        return few_fail(err, FEW_EFORMAT, "it claims images of %lld x %lld pixels",
-                        (long long)d[2], (long long)d[1]);
+        return few_fail(err, FEW_EFORMAT, "it claims images of %lld x %lld pixels", (long long)d[2],
+                        (long long)d[1]);
     a->h = (int)d[1];
     a->w = (int)d[2];
     a->c = (int)c;

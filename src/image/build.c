@@ -92,8 +92,7 @@ static few_status open_inputs(struct build *b, const char *const *paths, int n, 
     for (int i = 0; i < n; i++) {
         few_error why = { 0 };
         few_source *s = NULL;
-        const few_status st =
-            few_source_open(&s, paths[i], b->o->source, b->o->labels, &why);
+        const few_status st = few_source_open(&s, paths[i], b->o->source, b->o->labels, &why);
         if (st != FEW_OK) {
             FEW_TRY(skip(b, NULL, 1, st, &why, err));
             continue;
@@ -107,10 +106,10 @@ static few_status open_inputs(struct build *b, const char *const *paths, int n, 
             return few_fail(err, FEW_EINVAL,
                             "'%s' has %s, the input before it has %s; pack them separately",
                             paths[i],
-                            !s->labelled  ? "no labels"
+                            !s->labelled ? "no labels"
                             : s->classes ? "class names"
                                          : "labels without names",
-                            !first->labelled  ? "none"
+                            !first->labelled ? "none"
                             : first->classes ? "names"
                                              : "only numbers");
     }

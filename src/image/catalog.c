@@ -123,8 +123,7 @@ static few_status add_class(few_catalog *c, int at, const char *word, size_t n, 
         return no_memory(err);
     memcpy(name, word, n);
     name[n] = 0;
-    memmove(c->classes + at + 1, c->classes + at,
-            (size_t)(c->n_classes - at) * sizeof *c->classes);
+    memmove(c->classes + at + 1, c->classes + at, (size_t)(c->n_classes - at) * sizeof *c->classes);
     c->classes[at] = name;
     c->n_classes++;
     return FEW_OK;
@@ -195,8 +194,7 @@ static few_status labels_from_list(few_catalog *c, const json_t *list, const cha
         if (strncmp(e->name, folder, skip))
             continue;
         const struct pair key = { e->name + skip, 0 };
-        const struct pair *p =
-            n > 0 ? bsearch(&key, pairs, n, sizeof *pairs, compare_pairs) : NULL;
+        const struct pair *p = n > 0 ? bsearch(&key, pairs, n, sizeof *pairs, compare_pairs) : NULL;
         if (p)
             e->label = p->label;
     }

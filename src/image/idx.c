@@ -208,8 +208,7 @@ static few_status next(few_source *s, few_source_item *item, few_error *err)
     }
     few_image im;
     FEW_TRY(few_image_init(&im, x->h, x->w, 1, err));
-    const few_status st =
-        few_stream_read(&x->stream, im.pixels, (size_t)x->h * (size_t)x->w, err);
+    const few_status st = few_stream_read(&x->stream, im.pixels, (size_t)x->h * (size_t)x->w, err);
     if (st != FEW_OK) {
         s->ended = true;
         few_image_clear(&im);

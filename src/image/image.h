@@ -75,7 +75,7 @@ void few_sheet_put_u8(few_sheet *s, int64_t i, const uint8_t *pixels);
 void few_sheet_put_f32(few_sheet *s, int64_t i, const float *pixels);
 
 /* n float images [n,h,w,c] in [-1,1], written as one PNG (few_save_png of the public header). */
-few_status few_sheet_save_f32(const char *path, const float *images, int64_t n, int h, int w,
-                              int c, int columns, few_error *err);
+few_status few_sheet_save_f32(const char *path, const float *images, int64_t n, int h, int w, int c,
+                              int columns, few_error *err);
 
 #endif

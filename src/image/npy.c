@@ -122,8 +122,10 @@ few_status few_npy_parse(few_npy *a, const void *head, size_t n, few_error *err)
         return few_fail(err, FEW_EFORMAT, "the array is truncated: %zu bytes", n);
     FEW_TRY(few_npy_head_size(&size, h, err));
     if (size > n)
-        return few_fail(err, FEW_EFORMAT, "the array is truncated: its head has %zu bytes, %zu are "
-                        "there", size, n);
+        return few_fail(err, FEW_EFORMAT,
+                        "the array is truncated: its head has %zu bytes, %zu are "
+                        "there",
+                        size, n);
     struct scan s = { (const char *)h + (h[6] == 1 ? 10 : 12), (const char *)h + size };
     char key[MAX_WORD], descr[MAX_WORD] = "";
     bool fortran = false;
@@ -152,7 +154,8 @@ few_status few_npy_parse(few_npy *a, const void *head, size_t n, few_error *err)
     }
     blanks(&s);
     if (!ok || seen != 7 || s.p != s.end)
-        return few_fail(err, FEW_EFORMAT, "the head of the array is damaged or holds a type that "
+        return few_fail(err, FEW_EFORMAT,
+                        "the head of the array is damaged or holds a type that "
                         "is no single number");
     size_t t = 0;
     while (t < FEW_COUNT(types) && strcmp(types[t].name, descr))
@@ -177,8 +180,10 @@ few_status few_npy_parse_whole(few_npy *a, const void *file, size_t n, few_error
 {
     FEW_TRY(few_npy_parse(a, file, n, err));
     if ((uint64_t)a->bytes != n - a->data)
-        return few_fail(err, FEW_EFORMAT, "the array has %zu bytes of elements, its shape wants "
-                        "%lld", n - a->data, (long long)a->bytes);
+        return few_fail(err, FEW_EFORMAT,
+                        "the array has %zu bytes of elements, its shape wants "
+                        "%lld",
+                        n - a->data, (long long)a->bytes);
     return FEW_OK;
 }
 
@@ -214,7 +219,9 @@ static few_status write_array(const char *path, few_npy_type type, const void *d
     for (int i = 0; i < rank; i++) {
         count *= (size_t)dim[i];
         n += (size_t)snprintf(head + n, sizeof head - n, "%lld%s", (long long)dim[i],
-                              rank == 1 ? "," : i + 1 < rank ? ", " : "");
+                              rank == 1      ? ","
+                              : i + 1 < rank ? ", "
+                                             : "");
     }
     n += (size_t)snprintf(head + n, sizeof head - n, "), }");
     while ((n + 1) % 64 != 0)

@@ -13,9 +13,9 @@ typedef struct few_npy {
     few_npy_type type;
     int rank;
     int64_t dim[FEW_NPY_MAX_RANK];
-    int64_t count;   /* product of dim; 0 when a dimension is 0; 1 for rank 0 */
-    int64_t bytes;   /* count times the size of an element */
-    size_t data;     /* where the elements start in the file */
+    int64_t count; /* product of dim; 0 when a dimension is 0; 1 for rank 0 */
+    int64_t bytes; /* count times the size of an element */
+    size_t data;   /* where the elements start in the file */
 } few_npy;
 
 /* How many bytes the head of an array takes, from its first 12 bytes. Fails: FEW_EFORMAT. */

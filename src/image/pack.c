@@ -110,7 +110,8 @@ static few_status parse_head(few_pack *p, few_error *err)
 {
     const uint8_t *d = p->data;
     if (p->n < FEW_PACK_HEAD || memcmp(d, FEW_PACK_MAGIC, 8))
-        return few_fail(err, FEW_EFORMAT, "no fewstep data file; make one with 'fewstep data pack'");
+        return few_fail(err, FEW_EFORMAT,
+                        "no fewstep data file; make one with 'fewstep data pack'");
     const uint64_t version = few_get_le(d + 8, 4), length = few_get_le(d + 12, 4);
     if (version != FEW_PACK_VERSION)
         return few_fail(err, FEW_EFORMAT, "data file version %llu, this program reads %d",
@@ -150,8 +151,8 @@ static few_status parse_shape(few_pack *p, few_error *err)
     p->image_n = (size_t)(h * w * c);
     p->pixels_n = p->image_n * (size_t)info->count;
     const uint64_t padded = (p->pixels_n + 3) & ~(uint64_t)3;
-    const uint64_t want = p->pixels_at +
-                          (info->has_labels ? padded + 4 * (uint64_t)info->count : p->pixels_n);
+    const uint64_t want =
+        p->pixels_at + (info->has_labels ? padded + 4 * (uint64_t)info->count : p->pixels_n);
     if (want != p->n)
         return few_fail(err, FEW_EFORMAT,
                         "damaged data file: %llu bytes are wanted for %lld images of %d x %d x %d, "
@@ -186,9 +187,9 @@ static few_status check_labels(few_pack *p, few_error *err)
 static void name_data(few_pack_info *info)
 {
     char text[160];
-    const int n = snprintf(text, sizeof text, "%s %s %lld %d %d %d", info->pixels_hash,
-                           info->labels_hash, (long long)info->count, info->height, info->width,
-                           info->channels);
+    const int n =
+        snprintf(text, sizeof text, "%s %s %lld %d %d %d", info->pixels_hash, info->labels_hash,
+                 (long long)info->count, info->height, info->width, info->channels);
     const XXH128_hash_t h = XXH3_128bits(text, (size_t)n);
     snprintf(info->hash, sizeof info->hash, "%016llx%016llx", (unsigned long long)h.high64,
              (unsigned long long)h.low64);

@@ -33,9 +33,9 @@ typedef struct few_pack_info {
     const few_pack_class *classes;
     const char *source; /* which files it was made from */
     int n_transforms;
-    const char *const *transforms;                /* what was done to them, in order */
-    char pixels_hash[33], labels_hash[33];        /* XXH3-128, hex; labels_hash "" without labels */
-    char hash[33];                                /* of both and the shape: names the data set */
+    const char *const *transforms;         /* what was done to them, in order */
+    char pixels_hash[33], labels_hash[33]; /* XXH3-128, hex; labels_hash "" without labels */
+    char hash[33];                         /* of both and the shape: names the data set */
 } few_pack_info;
 
 typedef struct few_pack few_pack;
@@ -61,7 +61,7 @@ few_status few_pack_verify(const few_pack *p, few_error *err);
 /* How a pack is to be written. All pointers are only read during few_pack_writer_open. */
 typedef struct few_pack_plan {
     int height, width, channels;
-    int n_classes;             /* 0: without labels */
+    int n_classes;              /* 0: without labels */
     const char *const *classes; /* [n_classes] names, UTF-8; NULL: "0", "1", ... */
     const char *source;
     int n_transforms;
@@ -83,8 +83,8 @@ void few_pack_writer_abandon(few_pack_writer *w);
 /* How images become a pack: the options of `fewstep data pack`. In this order: channels, resize,
  * pad, flip. Fill with few_options_defaults(few_pack_option_list, ...). */
 typedef struct few_pack_options {
-    char *source;       /* kind of source by name; absent: recognised */
-    char *labels;       /* a file with labels for idx and npy; absent: found by name (idx) */
+    char *source; /* kind of source by name; absent: recognised */
+    char *labels; /* a file with labels for idx and npy; absent: found by name (idx) */
     few_strings class_names;
     char *color;        /* "auto": as the first image; "grey", "rgb" */
     int size;           /* resize to size x size; 0: keep */

@@ -53,8 +53,8 @@ static few_status make_head(few_pack_writer *w, const few_pack_plan *p, few_erro
             json_decref(transforms);
             return few_fail(err, FEW_EINVAL, "the name of class %d is not UTF-8", i);
         }
-        bad |= json_array_append_new(classes, json_pack("{s:o, s:I}", "name", s, "count",
-                                                        (json_int_t)INT64_MAX));
+        bad |= json_array_append_new(
+            classes, json_pack("{s:o, s:I}", "name", s, "count", (json_int_t)INT64_MAX));
     }
     for (int i = 0; i < p->n_transforms; i++)
         bad |= json_array_append_new(transforms, json_string(p->transforms[i]));
@@ -113,8 +113,7 @@ cleanup:
     return st;
 }
 
-few_status few_pack_writer_add(few_pack_writer *w, const uint8_t *pixels, int label,
-                               few_error *err)
+few_status few_pack_writer_add(few_pack_writer *w, const uint8_t *pixels, int label, few_error *err)
 {
     if (w->n == INT32_MAX)
         return few_fail(err, FEW_EINVAL, "more than %d images", INT32_MAX);
@@ -172,8 +171,8 @@ static few_status write_head(few_pack_writer *w, few_error *err)
     few_put_le(head + 8, FEW_PACK_VERSION, 4);
     few_put_le(head + 12, length, 4);
     few_put_le(head + 16, XXH3_64bits(head + FEW_PACK_HEAD, length), 8);
-    const bool ok = fseeko(w->file.f, 0, SEEK_SET) == 0 &&
-                    fwrite(head, 1, w->head_n, w->file.f) == w->head_n;
+    const bool ok =
+        fseeko(w->file.f, 0, SEEK_SET) == 0 && fwrite(head, 1, w->head_n, w->file.f) == w->head_n;
     few_free(head);
     return ok ? FEW_OK : few_fail(err, FEW_EIO, "cannot write '%s'", w->file.path);
 }

@@ -18,8 +18,7 @@ few_status few_sheet_init(few_sheet *s, int64_t n, int h, int w, int c, int colu
                           few_error *err)
 {
     *s = (few_sheet){ .h = h, .w = w, .gap = gap, .n = n };
-    if (n < 1 || h < 1 || w < 1 || columns < 0 || gap < 0 || n > INT32_MAX ||
-        (c != 1 && c != 3))
+    if (n < 1 || h < 1 || w < 1 || columns < 0 || gap < 0 || n > INT32_MAX || (c != 1 && c != 3))
         return few_fail(err, FEW_EINVAL,
                         "no sheet of %lld images of %d x %d pixels, %d channels, %d columns",
                         (long long)n, w, h, c, columns);
@@ -50,8 +49,7 @@ static uint8_t *place(few_sheet *s, int64_t i, int y)
 {
     const size_t top = (size_t)(i / s->columns) * (size_t)(s->h + s->gap) + (size_t)s->gap;
     const size_t left = (size_t)(i % s->columns) * (size_t)(s->w + s->gap) + (size_t)s->gap;
-    return s->image.pixels +
-           ((top + (size_t)y) * (size_t)s->image.w + left) * (size_t)s->image.c;
+    return s->image.pixels + ((top + (size_t)y) * (size_t)s->image.w + left) * (size_t)s->image.c;
 }
 
 void few_sheet_put_u8(few_sheet *s, int64_t i, const uint8_t *pixels)

@@ -52,8 +52,8 @@ static few_status unknown(few_error *err, const char *what, const char *word)
     return st;
 }
 
-few_status few_source_open(few_source **out, const char *path, const char *kind,
-                           const char *labels, few_error *err)
+few_status few_source_open(few_source **out, const char *path, const char *kind, const char *labels,
+                           few_error *err)
 {
     struct stat info;
     if (stat(path, &info) != 0)

@@ -51,8 +51,8 @@ extern const int few_n_source_types;
 
 /* Open by the kind that is surest, or by its name when `kind` is not NULL. An unknown name or file
  * is an error that lists the known kinds. Close with few_source_close (NULL is fine). */
-few_status few_source_open(few_source **out, const char *path, const char *kind,
-                           const char *labels, few_error *err);
+few_status few_source_open(few_source **out, const char *path, const char *kind, const char *labels,
+                           few_error *err);
 few_status few_source_next(few_source *s, few_source_item *item, few_error *err);
 void few_source_close(few_source *s);
 

@@ -1,9 +1,10 @@
 /* libarchive behind five functions.
  *
  * Only the zip and tar formats and the gzip filter are switched on: "all" would let a file's first
- * bytes start external programs. A zip with a wrong checksum is only a warning to libarchive, which
- * comes with the last bytes; every warning while reading data is an error here. The checksum of
- * gzip it does not look at (3.6), so that is done here. */
+ * bytes start external programs. Some damage is only a warning to libarchive, and a wrong checksum
+ * in a zip is noticed with the last byte: every warning while reading data is an error here, and
+ * an entry must be read to its end. The checksum of gzip it does not look at (3.6), so that is
+ * done here. */
 #include "image/stream.h"
 
 #include "base/alloc.h"
@@ -12,6 +13,8 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <locale.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -126,12 +129,37 @@ void few_stream_close(few_stream *s)
     *s = (few_stream){ 0 };
 }
 
+static locale_t utf8;
+
+static void make_locale(void)
+{
+    utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+}
+
+/* The next header, and its name as UTF-8. libarchive gives names in the locale's characters, and a
+ * program that never called setlocale has none but ASCII. */
+static int next_header(few_stream *s, struct archive_entry **e)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_locale);
+    const locale_t was = uselocale(utf8); /* 0, when it could not be had, changes nothing */
+    const int r = archive_read_next_header(s->a, e);
+    s->entry = NULL;
+    if (r == ARCHIVE_OK || r == ARCHIVE_WARN) {
+        s->entry = archive_entry_pathname_utf8(*e);
+        if (!s->entry)
+            s->entry = archive_entry_pathname(*e);
+    }
+    uselocale(was);
+    return r;
+}
+
 few_status few_stream_next(few_stream *s, bool *end, few_error *err)
 {
     struct archive_entry *e;
     *end = false;
     for (;;) {
-        const int r = archive_read_next_header(s->a, &e);
+        const int r = next_header(s, &e);
         if (r == ARCHIVE_EOF) {
             *end = true;
             return FEW_OK;
@@ -142,9 +170,6 @@ few_status few_stream_next(few_stream *s, bool *end, few_error *err)
         }
         if (archive_entry_filetype(e) != AE_IFREG || archive_entry_hardlink(e))
             continue;
-        s->entry = archive_entry_pathname_utf8(e);
-        if (!s->entry)
-            s->entry = archive_entry_pathname(e);
         if (!s->entry)
             return few_fail(err, FEW_EFORMAT, "'%s': a name in it is not UTF-8", s->name);
         return FEW_OK;

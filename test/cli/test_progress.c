@@ -23,16 +23,20 @@ static const char *format(few_progress_view v, int width)
 
 static few_progress_view usual(void)
 {
-    return (few_progress_view){ .label = "distil mcd4", .unit = "it", .suffix = "loss 0.123",
-                                .done = 420, .total = 1000, .elapsed = 31, .rate = 13.5 };
+    return (few_progress_view){ .label = "distil mcd4",
+                                .unit = "it",
+                                .suffix = "loss 0.123",
+                                .done = 420,
+                                .total = 1000,
+                                .elapsed = 31,
+                                .rate = 13.5 };
 }
 
 static void test_widths(void **state)
 {
     (void)state;
-    assert_string_equal(format(usual(), 93),
-                        "distil mcd4  42%|############                 | "
-                        "420/1000 [00:31<00:43, 13.5 it/s, loss 0.123]");
+    assert_string_equal(format(usual(), 93), "distil mcd4  42%|############                 | "
+                                             "420/1000 [00:31<00:43, 13.5 it/s, loss 0.123]");
     assert_string_equal(format(usual(), 70),
                         "distil mcd4  42%|##    | 420/1000 [00:31<00:43, 13.5 it/s, loss 0.123]");
     assert_string_equal(format(usual(), 69),
@@ -79,9 +83,9 @@ static void test_numbers(void **state)
         double rate;
         const char *text;
     } rates[] = {
-        { 0, " ? it/s]" },        { NAN, " ? it/s]" },      { 0.003, " 333 s/it]" },
-        { 0.25, " 4.0 s/it]" },   { 1, " 1.0 it/s]" },      { 99.94, " 99.9 it/s]" },
-        { 99.96, " 100 it/s]" },  { 12345, " 12.3k it/s]" }, { 3.2e7, " 32.0M it/s]" },
+        { 0, " ? it/s]" },       { NAN, " ? it/s]" },       { 0.003, " 333 s/it]" },
+        { 0.25, " 4.0 s/it]" },  { 1, " 1.0 it/s]" },       { 99.94, " 99.9 it/s]" },
+        { 99.96, " 100 it/s]" }, { 12345, " 12.3k it/s]" }, { 3.2e7, " 32.0M it/s]" },
     };
     few_progress_view v = usual();
     v.suffix = "";
@@ -96,8 +100,8 @@ static void test_numbers(void **state)
         double seconds;
         const char *text;
     } times[] = {
-        { 0, "[00:00<" },        { 59.6, "[01:00<" },      { 3599, "[59:59<" },
-        { 3600, "[1:00:00<" },   { 90061, "[1d 01:01:01<" }, { 1e12, "[?<" }, { NAN, "[?<" },
+        { 0, "[00:00<" },           { 59.6, "[01:00<" }, { 3599, "[59:59<" }, { 3600, "[1:00:00<" },
+        { 90061, "[1d 01:01:01<" }, { 1e12, "[?<" },     { NAN, "[?<" },
     };
     for (size_t k = 0; k < FEW_COUNT(times); k++) {
         v.elapsed = times[k].seconds;
@@ -139,7 +143,7 @@ static few_progress_sink open_sink(bool bar)
     clock_now = 1000;
     FILE *f = open_memstream(&shown, &shown_n);
     assert_non_null(f);
-    setbuf(f, NULL);
+    fflush(f); /* sets shown */
     return (few_progress_sink){ .out = f, .bar = bar, .width = 80, .now = fake_clock };
 }
 

@@ -417,7 +417,9 @@ static void test_lincomb(void **state)
 
 static void check_losses(void)
 {
-    static const int64_t shapes[][2] = { { 1, 1 }, { 3, 17 }, { 2, 96 }, { 2, 3072 }, { 1, 70001 } };
+    static const int64_t shapes[][2] = {
+        { 1, 1 }, { 3, 17 }, { 2, 96 }, { 2, 3072 }, { 1, 70001 }
+    };
     static const float es[] = { 0, 1e-3f, 0.03f, 2 };
     for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
         const int64_t n = shapes[k][0], d = shapes[k][1];
@@ -478,8 +480,10 @@ static gn_want gn_reference(const gn_case *k, array x, array gamma, array beta, 
                             array dy, double eps)
 {
     const int64_t n = k->n, hw = k->hw, c = k->c, per = c / k->groups, size = n * hw * c;
-    gn_want w = { reals(size), reals(2 * n * k->groups), reals(size),     reals(c),
-                        reals(c),    reals(n * c),             reals(2 * n * c), 0 };
+    gn_want w = { reals(size),      reals(2 * n * k->groups),
+                  reals(size),      reals(c),
+                  reals(c),         reals(n * c),
+                  reals(2 * n * c), 0 };
     double *dxh = reals(size), *xh = reals(size);
     for (int64_t i = 0; i < n; i++)
         for (int64_t g = 0; g < k->groups; g++) {
@@ -537,10 +541,18 @@ static void check_gn_case(const gn_case *k, double tol)
     const gn_want w = gn_reference(k, x, gamma, beta, add, ss, dy, (double)eps);
 
 #define GIVEN(bit, a) (k->given & (bit) ? (const float *)(a).data : NULL)
-    const few_gn_args args = { n,      hw,     c,
-                               k->groups, k->silu, bf,
-                               eps,    x.data, GIVEN(GN_GAMMA, gamma),
-                               GIVEN(GN_BETA, beta), GIVEN(GN_ADD, add), GIVEN(GN_SS, ss) };
+    const few_gn_args args = { n,
+                               hw,
+                               c,
+                               k->groups,
+                               k->silu,
+                               bf,
+                               eps,
+                               x.data,
+                               GIVEN(GN_GAMMA, gamma),
+                               GIVEN(GN_BETA, beta),
+                               GIVEN(GN_ADD, add),
+                               GIVEN(GN_SS, ss) };
     const array y = array_new(width(), size), stats = array_new(4, 2 * n * k->groups);
     const array scratch = array_new(4, 4 * c), scratch_grad = array_new(4, 16 * c);
     const array dx = array_new(width(), size), dgamma = array_new(4, c), dbeta = array_new(4, c);
@@ -572,8 +584,8 @@ static void check_gn_case(const gn_case *k, double tol)
                           NULL, NULL, NULL, (float *)scratch_grad.data);
     assert_memory_equal(dgamma.data, dgamma2.data, (size_t)c * 4);
 
-    const array all[] = { x,    dy,   gamma, beta,  add, ss,  y,       stats, scratch, scratch_grad,
-                          dx,   dgamma, dbeta, dadd, dss, dx2, dgamma2 };
+    const array all[] = { x,  dy,     gamma, beta, add, ss,  y,      stats, scratch, scratch_grad,
+                          dx, dgamma, dbeta, dadd, dss, dx2, dgamma2 };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         array_free(all[i]);
     double *const sums[] = { w.y, w.stats, w.dx, w.dgamma, w.dbeta, w.dadd, w.dss };
@@ -624,8 +636,9 @@ static void check_large_mean(void)
     for (int64_t r = 0; r < hw; r += hw / 4)
         for (int64_t ch = 0; ch < c; ch++)
             set(x, r * c + ch, 0);
-    const few_gn_args args = { 1,     hw,     c,    (int)c, false, false,
-                               1e-5f, x.data, NULL, NULL,   NULL,  NULL };
+    const few_gn_args args = {
+        1, hw, c, (int)c, false, false, 1e-5f, x.data, NULL, NULL, NULL, NULL
+    };
     simd->group_norm(&args, y.data, (float *)stats.data, (float *)scratch.data);
     for (int64_t ch = 0; ch < c; ch++) {
         double m = 0, var = 0;
@@ -657,8 +670,7 @@ static void check_gn_nan(void)
     const array x = random_array(width(), n * hw * c, 0, 1);
     const array y = array_new(width(), n * hw * c), scratch = array_new(4, 4 * c);
     set(x, (hw + 7) * c + 9, NAN);
-    const few_gn_args args = { n,     hw,     c,    groups, true, bf,
-                               1e-5f, x.data, NULL, NULL,   NULL, NULL };
+    const few_gn_args args = { n, hw, c, groups, true, bf, 1e-5f, x.data, NULL, NULL, NULL, NULL };
     simd->group_norm(&args, y.data, NULL, (float *)scratch.data);
     for (int64_t i = 0; i < n * hw * c; i++)
         assert_true(isnan(get(y, i)) == (i / (hw * c) == 1 && i % c / 4 == 2));
@@ -702,7 +714,7 @@ static void check_softmax(void)
                 for (int64_t i = r * cols; i < (r + 1) * cols; i++)
                     want[i] = (double)scale * p[i] * (get(dp, i) - get(delta, r));
             }
-            const double fast = bf ? 2e-4 : 0; /* exp for bf16 is computed to about 1e-4 */
+            const double fast = bf ? 2e-4 : 0;      /* exp for bf16 is computed to about 1e-4 */
             const double tol = shift ? 1e-4 : 2e-6; /* scores of 350 have an ulp of 3e-5 */
             memcpy(work.data, s.data, (size_t)n * 4);
             simd->softmax_rows((float *)work.data, NULL, (float *)lse.data, scale, rows, cols);
@@ -830,8 +842,8 @@ static void check_resampling(void)
 
 static void check_sums(void)
 {
-    static const int64_t shapes[][3] = { { 1, 1, 1 },   { 3, 17, 3 },   { 2, 64, 32 }, { 1, 1000, 33 },
-                                         { 17, 4, 96 }, { 1, 20000, 1 } };
+    static const int64_t shapes[][3] = { { 1, 1, 1 },     { 3, 17, 3 },  { 2, 64, 32 },
+                                         { 1, 1000, 33 }, { 17, 4, 96 }, { 1, 20000, 1 } };
     for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
         const int64_t n = shapes[k][0], hw = shapes[k][1], c = shapes[k][2];
         const array x = random_array(width(), n * hw * c, 1, 1), y = array_new(4, n * c);
@@ -953,11 +965,24 @@ static void check_adam_case(int64_t n, int n_grad, int n_ema, float rectify, flo
         emas[k] = (float *)ema[k].data;
     }
     const few_adam_args a = {
-        .n = n, .p = (float *)p.data, .m = (float *)m.data, .v = (float *)v.data,
-        .grad = grads, .n_grad = n_grad, .grad_scale = 0.7f,
-        .lr = 1e-2f, .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-6f, .weight_decay = decay,
-        .correct1 = 1.5f, .correct2 = 7.0f, .rectify = rectify,
-        .n_ema = n_ema, .ema = emas, .ema_decay = ema_decay,
+        .n = n,
+        .p = (float *)p.data,
+        .m = (float *)m.data,
+        .v = (float *)v.data,
+        .grad = grads,
+        .n_grad = n_grad,
+        .grad_scale = 0.7f,
+        .lr = 1e-2f,
+        .beta1 = 0.9f,
+        .beta2 = 0.99f,
+        .eps = 1e-6f,
+        .weight_decay = decay,
+        .correct1 = 1.5f,
+        .correct2 = 7.0f,
+        .rectify = rectify,
+        .n_ema = n_ema,
+        .ema = emas,
+        .ema_decay = ema_decay,
     };
     double square = 0;
     for (int64_t i = 0; i < n; i++) {

@@ -65,12 +65,24 @@ static void test_text(void **state)
         double value, step;
         const char *text;
     } rows[] = {
-        { 0, 0, "0" },         { -0.0, 1, "0" },        { 1.0 / 3, 0, "0.3333" },
-        { 0.0012, 0, "0.0012" }, { 16384, 0, "16384" }, { 20000, 0, "20k" },
-        { 1.5e6, 0, "1.5M" },  { 123456789, 0, "123.5M" }, { 1e-5, 0, "1e-5" },
-        { 2.5e20, 0, "2.5e20" }, { -7.25, 0, "-7.25" }, { 12345.678, 0, "12346" },
-        { 3, 0.5, "3.0" },     { 0.0005, 0.0005, "0.0005" }, { 1.00001, 1e-6, "1.00001" },
-        { NAN, 0, "-" },       { INFINITY, 1, "-" },    { 1e300, 0, "1e300" },
+        { 0, 0, "0" },
+        { -0.0, 1, "0" },
+        { 1.0 / 3, 0, "0.3333" },
+        { 0.0012, 0, "0.0012" },
+        { 16384, 0, "16384" },
+        { 20000, 0, "20k" },
+        { 1.5e6, 0, "1.5M" },
+        { 123456789, 0, "123.5M" },
+        { 1e-5, 0, "1e-5" },
+        { 2.5e20, 0, "2.5e20" },
+        { -7.25, 0, "-7.25" },
+        { 12345.678, 0, "12346" },
+        { 3, 0.5, "3.0" },
+        { 0.0005, 0.0005, "0.0005" },
+        { 1.00001, 1e-6, "1.00001" },
+        { NAN, 0, "-" },
+        { INFINITY, 1, "-" },
+        { 1e300, 0, "1e300" },
     };
     for (size_t k = 0; k < FEW_COUNT(rows); k++) {
         char text[24];
@@ -141,8 +153,8 @@ static void test_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear),    cmocka_unit_test(test_logarithmic),
-        cmocka_unit_test(test_text),      cmocka_unit_test(test_any_range),
+        cmocka_unit_test(test_linear), cmocka_unit_test(test_logarithmic),
+        cmocka_unit_test(test_text),   cmocka_unit_test(test_any_range),
         cmocka_unit_test(test_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

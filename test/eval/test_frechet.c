@@ -128,7 +128,7 @@ static void test_disjoint_supports(void **state)
 }
 
 /* The same set, also with fewer features than dimensions, where a root of the eigenvalues of the
- * product would be off by 1e-6. */
+ * product would be off by 1e-7. */
 static void test_identical(void **state)
 {
     (void)state;

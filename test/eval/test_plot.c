@@ -47,8 +47,9 @@ static int find_texts(const char *svg, struct text *out, int most)
     for (const char *p = svg; (p = strstr(p, "<text ")) && n < most; p++) {
         struct text *t = &out[n++];
         char anchor[8], class[8];
-        assert_int_equal(sscanf(p, "<text class=\"%7[^\"]\" x=\"%lf\" y=\"%lf\" "
-                                   "text-anchor=\"%7[^\"]\">%127[^<]",
+        assert_int_equal(sscanf(p,
+                                "<text class=\"%7[^\"]\" x=\"%lf\" y=\"%lf\" "
+                                "text-anchor=\"%7[^\"]\">%127[^<]",
                                 class, &t->x, &t->y, anchor, t->content),
                          5);
         const double w = few_markup_width(t->content, !strcmp(class, "title") ? 15 : 12);
@@ -90,10 +91,18 @@ static const struct text *text_of(const char *svg, const char *content)
 static void test_lines(void **state)
 {
     (void)state;
-    const few_level levels[] = { { "teacher, 128 steps", 7.7 }, { "floor", 6.9 }, { "other", 7.2 } };
-    few_line_plot p = { .title = "FID", .x_title = "steps", .y_title = "FID (50k)",
-                        .series = two_series, .n_series = 2, .levels = levels, .n_levels = 3,
-                        .log2_x = true, .log_y = true };
+    const few_level levels[] = { { "teacher, 128 steps", 7.7 },
+                                 { "floor", 6.9 },
+                                 { "other", 7.2 } };
+    few_line_plot p = { .title = "FID",
+                        .x_title = "steps",
+                        .y_title = "FID (50k)",
+                        .series = two_series,
+                        .n_series = 2,
+                        .levels = levels,
+                        .n_levels = 3,
+                        .log2_x = true,
+                        .log_y = true };
     few_strbuf svg;
     draw(&p, &svg);
     check_texts(svg.s, 640, 400);
@@ -113,7 +122,8 @@ static void test_lines(void **state)
             circle = strstr(circle + 1, "<circle");
     }
     assert_null(strstr(circle + 1, "<circle"));
-    assert_int_equal(occurrences(svg.s, "h7v7h-7z"), 1 + 5); /* the point that is none is left out */
+    assert_int_equal(occurrences(svg.s, "h7v7h-7z"),
+                     1 + 5); /* the point that is none is left out */
 
     /* Names of levels in the order of their values, a row apart. */
     const double a = text_of(svg.s, "teacher, 128 steps")->y, b = text_of(svg.s, "other")->y,
@@ -153,7 +163,8 @@ static void test_hostile_texts(void **state)
     few_strbuf svg;
     draw(&p, &svg);
     assert_null(strstr(svg.s, "<script"));
-    assert_int_equal(occurrences(svg.s, "&lt;script&gt;&quot;&#39;&amp;\xEF\xBF\xBD\xEF\xBF\xBD"), 6);
+    assert_int_equal(occurrences(svg.s, "&lt;script&gt;&quot;&#39;&amp;\xEF\xBF\xBD\xEF\xBF\xBD"),
+                     6);
     few_strbuf_free(&svg);
 }
 
@@ -162,7 +173,7 @@ static void test_crowds(void **state)
 {
     (void)state;
     enum { N = 12 };
-    static char names[N][40];
+    static char names[N][48];
     few_series s[N];
     few_level levels[N];
     for (int k = 0; k < N; k++) {
@@ -170,10 +181,17 @@ static void test_crowds(void **state)
         s[k] = (few_series){ names[k], steps, fid_teacher, 6 };
         levels[k] = (few_level){ names[k], 50 + 0.01 * k };
     }
-    few_line_plot p = { .title = "a title that is so long that it fills any sheet to the right edge "
-                                 "and more than that, whatever its width",
-                        .x_title = "x", .y_title = "y", .series = s, .n_series = 6,
-                        .levels = levels, .n_levels = 6, .width = 480, .height = 400 };
+    few_line_plot p = { .title =
+                            "a title that is so long that it fills any sheet to the right edge "
+                            "and more than that, whatever its width",
+                        .x_title = "x",
+                        .y_title = "y",
+                        .series = s,
+                        .n_series = 6,
+                        .levels = levels,
+                        .n_levels = 6,
+                        .width = 480,
+                        .height = 400 };
     few_strbuf svg;
     draw(&p, &svg);
     check_texts(svg.s, 480, 400);
@@ -197,7 +215,8 @@ static void test_nothing(void **state)
     (void)state;
     const double nan[] = { NAN, INFINITY };
     const few_series s = { NULL, nan, nan, 2 }, empty = { "empty", NULL, NULL, 0 };
-    few_line_plot plots[] = { { 0 }, { .series = &s, .n_series = 1, .log2_x = true, .log_y = true },
+    few_line_plot plots[] = { { 0 },
+                              { .series = &s, .n_series = 1, .log2_x = true, .log_y = true },
                               { .series = &empty, .n_series = 1 } };
     for (size_t k = 0; k < FEW_COUNT(plots); k++) {
         few_strbuf svg;
@@ -236,7 +255,8 @@ static few_paths straight_paths(void)
         times[j] = 1 - (double)j / (TIMES - 1);
     for (int i = 0; i < PATHS; i++)
         for (int j = 0; j < TIMES; j++)
-            z[i * TIMES + j] = (float)(times[j] * (i - 25) / 10.0 + (1 - times[j]) * (i < 25 ? -1 : 1));
+            z[i * TIMES + j] =
+                (float)(times[j] * (i - 25) / 10.0 + (1 - times[j]) * (i < 25 ? -1 : 1));
     return (few_paths){ "4 steps", times, z, TIMES, PATHS, 0 };
 }
 
@@ -259,8 +279,13 @@ static void test_paths(void **state)
     few_paths g = straight_paths();
     const double at[] = { -2, 0, 2 }, p0[] = { 0.1, 0.4, 0.1 };
     const few_density densities[] = { { "data", false, at, p0, 3 }, { NULL, true, at, p0, 3 } };
-    const few_path_plot p = { .title = "toy", .x_title = "t", .y_title = "z", .paths = &g,
-                              .n_paths = 1, .densities = densities, .n_densities = 2 };
+    const few_path_plot p = { .title = "toy",
+                              .x_title = "t",
+                              .y_title = "z",
+                              .paths = &g,
+                              .n_paths = 1,
+                              .densities = densities,
+                              .n_densities = 2 };
     few_strbuf svg;
     draw_paths(&p, &svg);
     const char *group = strstr(svg.s, "stroke-opacity");
@@ -269,7 +294,8 @@ static void test_paths(void **state)
     assert_int_equal(occurrences(svg.s, "stroke-dasharray"), 3);
     assert_true(text_of(svg.s, "1.00")->x < text_of(svg.s, "0.50")->x); /* noise at the left */
 
-    /* At t = 0 half of the paths are at -1, half at 1: two bars of one length, to the right edge. */
+    /* At t = 0 half of the paths are at -1, half at 1: two bars of one length, to the right edge.
+     */
     const char *right = strstr(strstr(svg.s, "fill-opacity") + 1, "fill-opacity");
     double x0, ends[64], top;
     int n = 0, used;
@@ -335,10 +361,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),       cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_lines),         cmocka_unit_test(test_gaps),
         cmocka_unit_test(test_hostile_texts), cmocka_unit_test(test_crowds),
-        cmocka_unit_test(test_nothing),     cmocka_unit_test(test_long_series),
-        cmocka_unit_test(test_paths),       cmocka_unit_test(test_paths_without_ends),
+        cmocka_unit_test(test_nothing),       cmocka_unit_test(test_long_series),
+        cmocka_unit_test(test_paths),         cmocka_unit_test(test_paths_without_ends),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

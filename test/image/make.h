@@ -16,7 +16,9 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <dirent.h>
 #include <jpeglib.h>
+#include <locale.h>
 #include <png.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -105,16 +107,15 @@ MAYBE_UNUSED static bytes get_file(const char *path)
     return b;
 }
 
-/* Nothing but these many entries may be left in the test's folder: no temporary files. */
+/* How many names in the test's folder contain `part`. */
 MAYBE_UNUSED static int count_matching(const char *part)
 {
-    char command[512];
-    snprintf(command, sizeof command, "find %s -name '*%s*' | wc -l", folder, part);
-    FILE *p = popen(command, "r");
-    int n = -1;
-    if (fscanf(p, "%d", &n) != 1)
-        n = -1;
-    pclose(p);
+    int n = 0;
+    DIR *d = opendir(folder);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));)
+        n += strstr(e->d_name, part) != NULL;
+    closedir(d);
     return n;
 }
 
@@ -328,12 +329,17 @@ typedef struct entry {
 /* kind: "zip", "stored" (zip without compression), "tar", "tar.gz". The entries' data are freed. */
 MAYBE_UNUSED static void put_archive(const char *name, const char *kind, const entry *e, int n)
 {
+    /* libarchive can only write names of the locale's characters. */
+    const locale_t utf8 = newlocale(LC_ALL_MASK, "C.UTF-8", (locale_t)0);
+    const locale_t was = uselocale(utf8);
     struct archive *a = archive_write_new();
     const bool zip = strstr("zip stored", kind) != NULL;
     if (zip)
         archive_write_set_format_zip(a);
     else
         archive_write_set_format_pax_restricted(a);
+    if (zip) /* names that are not ASCII are marked as UTF-8 */
+        archive_write_set_options(a, "hdrcharset=UTF-8");
     if (!strcmp(kind, "stored"))
         archive_write_set_options(a, "zip:compression=store");
     if (!strcmp(kind, "tar.gz"))
@@ -352,6 +358,8 @@ MAYBE_UNUSED static void put_archive(const char *name, const char *kind, const e
     }
     archive_write_close(a);
     archive_write_free(a);
+    uselocale(was);
+    freelocale(utf8);
 }
 
 /* The bytes as a .gz file. */

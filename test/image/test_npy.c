@@ -1,6 +1,6 @@
 /* .npy: heads as NumPy writes them, in all three versions, and heads it would never write. */
-#include "image/npy.h"
 #include "image/make.h"
+#include "image/npy.h"
 
 static void parses(const char *dict, few_npy_type type, int rank, int64_t count, size_t elements)
 {
@@ -64,7 +64,8 @@ static void test_refusals(void **state)
             FEW_EFORMAT, "range");
     refused("{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999999999,), }",
             FEW_EFORMAT, "head");
-    refused("{'descr': '|u1', 'fortran_order': False, 'shape': (100,), }", FEW_EFORMAT, "wants 100");
+    refused("{'descr': '|u1', 'fortran_order': False, 'shape': (100,), }", FEW_EFORMAT,
+            "wants 100");
     refused("", FEW_EFORMAT, "head");
 }
 
@@ -74,8 +75,9 @@ static void test_versions(void **state)
     const char dict[] = "{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }\n";
     for (int version = 2; version <= 5; version++) {
         bytes b = { 0 };
-        const uint8_t start[12] = { 0x93, 'N', 'U', 'M', 'P', 'Y', (uint8_t)version, 0,
-                                    sizeof dict - 1, 0, 0, 0 };
+        const uint8_t start[12] = {
+            0x93, 'N', 'U', 'M', 'P', 'Y', (uint8_t)version, 0, sizeof dict - 1, 0, 0, 0
+        };
         append(&b, start, 12);
         append(&b, dict, sizeof dict - 1);
         append(&b, "ab", 2);
@@ -165,12 +167,9 @@ static void test_integers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_heads),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_written_is_read),
-        cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_heads),           cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_versions),        cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_written_is_read), cmocka_unit_test(test_integers),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

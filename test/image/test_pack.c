@@ -101,12 +101,18 @@ static void test_hash_names_the_data(void **state)
         int h, w, label;
         uint8_t first;
         const char *source;
-    } cases[] = { { 2, 4, 0, 7, "a" }, { 2, 4, 0, 7, "b" }, { 4, 2, 0, 7, "a" },
-                  { 2, 4, 1, 7, "a" }, { 2, 4, 0, 8, "a" } };
+    } cases[] = { { 2, 4, 0, 7, "a" },
+                  { 2, 4, 0, 7, "b" },
+                  { 4, 2, 0, 7, "a" },
+                  { 2, 4, 1, 7, "a" },
+                  { 2, 4, 0, 8, "a" } };
     char hash[5][33];
     for (int i = 0; i < 5; i++) {
-        const few_pack_plan plan = { .height = cases[i].h, .width = cases[i].w, .channels = 1,
-                                     .n_classes = 2, .source = cases[i].source };
+        const few_pack_plan plan = { .height = cases[i].h,
+                                     .width = cases[i].w,
+                                     .channels = 1,
+                                     .n_classes = 2,
+                                     .source = cases[i].source };
         uint8_t p[8] = { cases[i].first };
         few_pack_writer *w;
         few_pack *pack;
@@ -210,7 +216,8 @@ static void test_heads(void **state)
     (void)state;
     const few_status bad = FEW_EFORMAT;
     open_head("{\"count\": 2, " SHAPE ", \"labels\": false, \"classes\": []" REST, 8, FEW_OK, "");
-    open_head("{\"count\": 3, " SHAPE ", \"labels\": false, \"classes\": []" REST, 8, bad, "wanted");
+    open_head("{\"count\": 3, " SHAPE ", \"labels\": false, \"classes\": []" REST, 8, bad,
+              "wanted");
     open_head("{\"count\": 0, " SHAPE ", \"labels\": false, \"classes\": []" REST, 0, bad, "count");
     open_head("{\"count\": -1, " SHAPE ", \"labels\": false, \"classes\": []" REST, 8, bad,
               "count");
@@ -348,14 +355,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_written_is_read),
-        cmocka_unit_test(test_hash_names_the_data),
-        cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_bit_flips),
-        cmocka_unit_test(test_heads),
-        cmocka_unit_test(test_writer_refuses),
-        cmocka_unit_test(test_disk_full),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_written_is_read), cmocka_unit_test(test_hash_names_the_data),
+        cmocka_unit_test(test_truncation),      cmocka_unit_test(test_bit_flips),
+        cmocka_unit_test(test_heads),           cmocka_unit_test(test_writer_refuses),
+        cmocka_unit_test(test_disk_full),       cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

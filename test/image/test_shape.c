@@ -42,8 +42,8 @@ static double resized(const few_image *im, int h, int w, int y, int x, int k)
 static void test_resize_is_its_definition(void **state)
 {
     (void)state;
-    static const int shapes[][4] = { { 8, 8, 4, 4 },  { 7, 5, 3, 2 },   { 4, 6, 9, 13 },
-                                     { 9, 4, 5, 11 }, { 1, 1, 5, 3 },   { 13, 2, 1, 1 },
+    static const int shapes[][4] = { { 8, 8, 4, 4 },  { 7, 5, 3, 2 },    { 4, 6, 9, 13 },
+                                     { 9, 4, 5, 11 }, { 1, 1, 5, 3 },    { 13, 2, 1, 1 },
                                      { 6, 6, 6, 3 },  { 31, 17, 30, 16 } };
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
         for (int c = 1; c <= 3; c += 2) {

@@ -176,6 +176,17 @@ static void test_archives(void **state)
         expect_next(s, 2, 6, 4, 3, 1);
         expect_end(s);
     }
+    for (int k = 0; k < 4; k++) { /* names that are not ASCII, in the locale "C" as here */
+        const entry e[] = { { "\xc3\xa9t\xc3\xa9/1.png", png_of(0, 4, 4, 3) },
+                            { "\xe7\x8c\xab/1.png", png_of(1, 4, 4, 3) } };
+        put_archive("utf8", kinds[k], e, 2);
+        few_source *s = open_source("utf8", NULL, "archive");
+        assert_string_equal(s->classes[0], "\xc3\xa9t\xc3\xa9");
+        assert_string_equal(s->classes[1], "\xe7\x8c\xab");
+        expect_next(s, 0, 4, 4, 3, 0);
+        expect_next(s, 1, 4, 4, 3, 1);
+        expect_end(s);
+    }
     const entry flat[] = { { "./1.png", png_of(0, 4, 4, 1) }, { "./2.png", png_of(1, 4, 4, 1) } };
     put_archive("flat.tar", "tar", flat, 2);
     few_source *s = open_source("flat.tar", NULL, "archive");
@@ -252,10 +263,10 @@ static void test_npz(void **state)
 {
     (void)state;
     for (int k = 0; k < 3; k++) { /* stored and packed; labels behind, in front, or none */
-        const entry e[] = { { k == 1 ? "arr_1.npy" : "arr_0.npy",
-                              k == 1 ? npy_labels(4) : npy_images(4, 3, 5, 3) },
-                            { k == 1 ? "arr_0.npy" : "arr_1.npy",
-                              k == 1 ? npy_images(4, 3, 5, 3) : npy_labels(4) } };
+        const entry e[] = {
+            { k == 1 ? "arr_1.npy" : "arr_0.npy", k == 1 ? npy_labels(4) : npy_images(4, 3, 5, 3) },
+            { k == 1 ? "arr_0.npy" : "arr_1.npy", k == 1 ? npy_images(4, 3, 5, 3) : npy_labels(4) }
+        };
         put_archive("s.npz", k ? "stored" : "zip", e, k == 2 ? 1 : 2);
         if (k == 2)
             free(e[1].data.p);
@@ -293,14 +304,10 @@ static void test_unknown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_idx),
-        cmocka_unit_test(test_cifar),
-        cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_folder_reads_jpeg),
-        cmocka_unit_test(test_archives),
-        cmocka_unit_test(test_edm_labels),
-        cmocka_unit_test(test_npy),
-        cmocka_unit_test(test_npz),
+        cmocka_unit_test(test_idx),      cmocka_unit_test(test_cifar),
+        cmocka_unit_test(test_folder),   cmocka_unit_test(test_folder_reads_jpeg),
+        cmocka_unit_test(test_archives), cmocka_unit_test(test_edm_labels),
+        cmocka_unit_test(test_npy),      cmocka_unit_test(test_npz),
         cmocka_unit_test(test_unknown),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

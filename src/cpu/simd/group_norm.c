@@ -112,8 +112,7 @@ INLINE void moments(bool bf, int pairs, const void *x, int64_t at, view v, int64
     const float n = 1 / (float)v.rows;
     for (int b = 0; b < pairs; b++) {
         const pair m = { s[b].lo * n, s[b].hi * n };
-        store_f32(bf, mean, j + b * 2 * W, left,
-                  (pair){ shift[b].lo + m.lo, shift[b].hi + m.hi });
+        store_f32(bf, mean, j + b * 2 * W, left, (pair){ shift[b].lo + m.lo, shift[b].hi + m.hi });
         store_f32(bf, square, j + b * 2 * W, left,
                   (pair){ q[b].lo - s[b].lo * m.lo, q[b].hi - s[b].hi * m.hi });
     }
@@ -168,6 +167,15 @@ static void join_channels(const few_gn_args *a, int64_t i, float *mean, float *s
         }
 }
 
+/* y = h or silu(h) for 2 W columns of a row; h = a x + b, or -log2(e) times that before SiLU. */
+INLINE void apply(bool bf, bool silu, const void *x, void *y, int64_t row, int64_t j, int64_t left,
+                  const float *a, const float *b)
+{
+    const pair h =
+        axpb(load_column(bf, a, j, left), load(bf, x, row + j, left), load_column(bf, b, j, left));
+    store_clean(bf, y, row + j, left, silu ? silu2(bf, h) : h);
+}
+
 INLINE void norm_image(const few_gn_args *a, bool bf, bool silu, int64_t i, view v, void *y,
                        float *stats, float *scratch)
 {
@@ -198,12 +206,10 @@ INLINE void norm_image(const few_gn_args *a, bool bf, bool silu, int64_t i, view
 
     for (int64_t r = 0; r < v.rows; r++) {
         const int64_t row = at + r * v.width;
-        for (j = 0; j < v.width; j += 2 * W) {
-            const int64_t left = v.width - j;
-            const pair h = axpb(load_column(bf, ca, j, left), load(bf, a->x, row + j, left),
-                                load_column(bf, cb, j, left));
-            store_clean(bf, y, row + j, left, silu ? silu2(bf, h) : h);
-        }
+        for (j = 0; j + 2 * W <= v.width; j += 2 * W)
+            apply(bf, silu, a->x, y, row, j, 2 * W, ca, cb);
+        if (j < v.width)
+            apply(bf, silu, a->x, y, row, j, v.width - j, ca, cb);
     }
 }
 
@@ -262,14 +268,27 @@ INLINE void reduce(bool bf, bool silu, const void *x, const void *dy, void *dx, 
     store_f32(bf, c->xh, j, left, s2);
 }
 
+/* dx of 2 W columns of a row. */
+INLINE void apply_grad(bool bf, bool silu, const void *x, const void *dy, void *dx, int64_t row,
+                       int64_t j, int64_t left, const gn_work *c)
+{
+    const pair in = load(bf, x, row + j, left);
+    pair dh = load(bf, !bf && silu ? dx : dy, row + j, left);
+    if (bf && silu)
+        dh = silu_grad2(
+            true, axpb(load_column(true, c->a, j, left), in, load_column(true, c->b, j, left)), dh);
+    store_clean(bf, dx, row + j, left,
+                axpb(load_column(bf, c->e, j, left), dh,
+                     axpb(load_column(bf, c->u, j, left), in, load_column(bf, c->w, j, left))));
+}
+
 /* From columns to channels. */
 static void sum_pixels(int64_t width, int64_t c, float *s)
 {
     while (width > c) {
         width /= 2;
         for (int64_t j = 0; j < width; j += W)
-            store1(s + j, width - j,
-                   load1(s + j, width - j) + load1(s + width + j, width - j));
+            store1(s + j, width - j, load1(s + j, width - j) + load1(s + width + j, width - j));
     }
 }
 
@@ -339,8 +358,8 @@ INLINE void grad_image(const few_gn_args *a, bool bf, bool silu, int64_t i, view
     for (int64_t k = 0; k < c; k += W) {
         const int64_t left = c - k;
         const vf rstd = load1(s->rstd + k, left);
-        const vf shift = (load1(s->shift + k, left) +
-                          given(a->add ? a->add + i * c : NULL, k, left, 0)) * rstd;
+        const vf shift =
+            (load1(s->shift + k, left) + given(a->add ? a->add + i * c : NULL, k, left, 0)) * rstd;
         vf g, b;
         affine_of(a, i, k, left, &g, &b);
         store1(s->shift + k, left, shift);
@@ -370,17 +389,10 @@ INLINE void grad_image(const few_gn_args *a, bool bf, bool silu, int64_t i, view
         to_columns(bf, after[k], c, v.width);
     for (int64_t r = 0; r < v.rows; r++) {
         const int64_t row = at + r * v.width;
-        for (j = 0; j < v.width; j += 2 * W) {
-            const int64_t left = v.width - j;
-            const pair x = load(bf, a->x, row + j, left);
-            pair dh = load(bf, !bf && silu ? dx : dy, row + j, left);
-            if (bf && silu)
-                dh = silu_grad2(true, axpb(load_column(true, s->a, j, left), x,
-                                           load_column(true, s->b, j, left)), dh);
-            store_clean(bf, dx, row + j, left,
-                  axpb(load_column(bf, s->e, j, left), dh,
-                       axpb(load_column(bf, s->u, j, left), x, load_column(bf, s->w, j, left))));
-        }
+        for (j = 0; j + 2 * W <= v.width; j += 2 * W)
+            apply_grad(bf, silu, a->x, dy, dx, row, j, 2 * W, s);
+        if (j < v.width)
+            apply_grad(bf, silu, a->x, dy, dx, row, j, v.width - j, s);
     }
 }
 

@@ -119,8 +119,8 @@ INLINE void lincomb_row(void *y, bool y_bf, bool even, int terms, const void *co
     for (int64_t i = 0; i < d; i += 2 * W) {
         pair s = { splat(0), splat(0) };
         for (int k = 0; k < terms; k++) {
-            const pair v = bf >> k & 1 ? load(true, x[k], at + i, d - i)
-                                       : load_f32(even, x[k], at + i, d - i);
+            const pair v =
+                bf >> k & 1 ? load(true, x[k], at + i, d - i) : load_f32(even, x[k], at + i, d - i);
             s.lo += c[k] * v.lo;
             s.hi += c[k] * v.hi;
         }

@@ -10,7 +10,8 @@ typedef struct words {
 } words;
 
 typedef struct stream {
-    uint32_t key[2], purpose, step, sample;
+    uint32_t purpose, step, sample;
+    vl key[10][2]; /* of the rounds */
 } stream;
 
 #if W == 16
@@ -22,17 +23,15 @@ typedef struct stream {
 #endif
 
 /* Ten rounds for W/2 counters. */
-INLINE void rounds(vl c[4], uint32_t k0, uint32_t k1)
+INLINE void rounds(vl c[4], const vl key[10][2])
 {
     const vl m0 = (vl){} + 0xD2511F53u, m1 = (vl){} + 0xCD9E8D57u;
     for (int i = 0; i < 10; i++) {
         const vl p0 = mul_even(c[0], m0), p1 = mul_even(c[2], m1);
-        c[0] = (p1 >> 32) ^ c[1] ^ (uint64_t)k0;
-        c[2] = (p0 >> 32) ^ c[3] ^ (uint64_t)k1;
+        c[0] = (p1 >> 32) ^ c[1] ^ key[i][0];
+        c[2] = (p0 >> 32) ^ c[3] ^ key[i][1];
         c[1] = p1;
         c[3] = p0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
     }
 }
 
@@ -45,8 +44,8 @@ INLINE words philox(const stream *s, uint32_t b)
     even[1] = odd[1] = (vl){} + s->purpose;
     even[2] = odd[2] = (vl){} + s->step;
     even[3] = odd[3] = (vl){} + s->sample;
-    rounds(even, s->key[0], s->key[1]);
-    rounds(odd, s->key[0], s->key[1]);
+    rounds(even, s->key);
+    rounds(odd, s->key);
     words w;
     for (int k = 0; k < 4; k++) {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -70,25 +69,14 @@ INLINE void in_order(vf v[4])
 }
 
 /* ln(t 2^-25), t odd in [1, 2^25). Above sqrt(1/2) the distance from 1 is taken as an integer;
- * below, the conversion of t rounds by 2^-25 relative at most, where the logarithm is over 0.3.
- * ln(1 + f) = f - f^2/2 + f^3 L(f), L by interpolation on [sqrt(1/2) - 1, sqrt(2) - 1]. */
+ * below, the conversion of t rounds by 2^-25 relative at most, where the logarithm is over 0.3. */
 INLINE vf log_unit(vi t)
 {
     const vi near = t > 23726566; /* sqrt(1/2) 2^25 */
-    const vi u = (vi)__builtin_convertvector(t, vf) - 0x3f3504f3; /* sqrt(1/2) becomes 0 */
-    const vi e = ((u >> 23) - 25) & ~near;
-    const vf far_f = (vf)((u & 0x007fffff) + 0x3f3504f3) - 1.0f;
+    vf e;
+    const vf far_f = log_split(__builtin_convertvector(t, vf) * 0x1p-25f, &e);
     const vf near_f = __builtin_convertvector(t - (1 << 25), vf) * 0x1p-25f;
-    const vf f = (vf)((near & (vi)near_f) | (~near & (vi)far_f));
-    vf p = f * -0.0790274377f + 0.126223198f;
-    p = p * f + -0.129981838f;
-    p = p * f + 0.142144959f;
-    p = p * f + -0.166412815f;
-    p = p * f + 0.200010451f;
-    p = p * f + -0.250003064f;
-    p = p * f + 0.333333307f;
-    const vf square = f * f;
-    return (p * f - 0.5f) * square + f + __builtin_convertvector(e, vf) * 0.693147181f;
+    return log1p_poly((vf)((near & (vi)near_f) | (~near & (vi)far_f))) + (vf)((vi)e & ~near);
 }
 
 /* cos and sin of 2 pi t 2^-25: the nearest quarter turn as an integer, the rest in +-pi/4. */
@@ -102,7 +90,8 @@ INLINE pair cos_sin_unit(vi t)
     vf c = q * 2.45479421e-5f + -0.0013888303f;
     c = c * q + 0.0416666647f;
     c = c * (q * q) + (1.0f - 0.5f * q);
-    const vi swap = -(quarter & 1), minus_c = ((quarter + 1) & 2) << 30, minus_s = (quarter & 2) << 30;
+    const vi swap = -(quarter & 1), minus_c = ((quarter + 1) & 2) << 30,
+             minus_s = (quarter & 2) << 30;
     const vi x = ((vi)c & ~swap) | ((vi)s & swap), y = ((vi)s & ~swap) | ((vi)c & swap);
     return (pair){ (vf)(x ^ minus_c), (vf)(y ^ minus_s) };
 }
@@ -118,7 +107,15 @@ INLINE pair normal(vu a, vu b)
 INLINE stream row_stream(const int32_t *rng, int64_t i, uint32_t purpose)
 {
     const int32_t *r = rng + 4 * i;
-    return (stream){ { (uint32_t)r[0], (uint32_t)r[1] }, purpose, (uint32_t)r[2], (uint32_t)r[3] };
+    stream s = { .purpose = purpose, .step = (uint32_t)r[2], .sample = (uint32_t)r[3] };
+    uint32_t k0 = (uint32_t)r[0], k1 = (uint32_t)r[1];
+    for (int k = 0; k < 10; k++) {
+        s.key[k][0] = (vl){} + k0;
+        s.key[k][1] = (vl){} + k1;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return s;
 }
 
 static void noise(float *y, const int32_t *rng, uint32_t purpose, int64_t n, int64_t d)

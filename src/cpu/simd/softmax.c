@@ -15,30 +15,44 @@ INLINE vf load_scores(const float *s, int64_t left)
     return v;
 }
 
+/* One row; returns the largest scaled score, and in *z the sum of e^(score - that). */
+INLINE float softmax_row(float *s, void *out_bf16, int64_t at, float scale, int64_t cols, float *z)
+{
+    vf top = splat(-FLT_MAX), total = splat(0);
+    for (int64_t i = 0; i < cols; i += W)
+        top = vmax(top, load_scores(s + i, cols - i));
+    const float max = scale * largest(top);
+    for (int64_t i = 0; i < cols; i += W) {
+        const vf p = vexp(false, scale * load_scores(s + i, cols - i) - max);
+        total += p;
+        store1(s + i, cols - i, p);
+    }
+    *z = sum(total);
+    const float norm = 1 / *z;
+    for (int64_t i = 0; i < cols; i += 2 * W) {
+        const pair p = load_f32(out_bf16 != NULL, s, i, cols - i);
+        if (out_bf16)
+            store(true, out_bf16, at + i, cols - i, (pair){ p.lo * norm, p.hi * norm });
+        else
+            store(false, s, i, cols - i, (pair){ p.lo * norm, p.hi * norm });
+    }
+    return max;
+}
+
 static void softmax_rows(float *s, void *out_bf16, float *lse, float scale, int64_t rows,
                          int64_t cols)
 {
-    for (int64_t r = 0; r < rows; r++, s += cols) {
-        vf top = splat(-FLT_MAX), total = splat(0);
-        for (int64_t i = 0; i < cols; i += W)
-            top = vmax(top, load_scores(s + i, cols - i));
-        const float max = scale * largest(top);
-        for (int64_t i = 0; i < cols; i += W) {
-            const vf p = vexp(false, scale * load_scores(s + i, cols - i) - max);
-            total += p;
-            store1(s + i, cols - i, p);
-        }
-        const float z = sum(total), norm = 1 / z;
+    vf max = splat(0), z = splat(1);
+    for (int64_t r = 0; r < rows; r += W) {
+        const int64_t left = rows - r < W ? rows - r : W;
+        float maxs[W], zs[W];
+        for (int64_t k = 0; k < left; k++)
+            maxs[k] =
+                softmax_row(s + (r + k) * cols, out_bf16, (r + k) * cols, scale, cols, &zs[k]);
+        memcpy(&max, maxs, (size_t)left * sizeof *maxs);
+        memcpy(&z, zs, (size_t)left * sizeof *zs);
         if (lse)
-            lse[r] = max + logf(z);
-        for (int64_t i = 0; i < cols; i += 2 * W) {
-            const int64_t left = cols - i;
-            const pair p = load_f32(out_bf16 != NULL, s, i, left);
-            if (out_bf16)
-                store(true, out_bf16, r * cols + i, left, (pair){ p.lo * norm, p.hi * norm });
-            else
-                store(false, s, i, left, (pair){ p.lo * norm, p.hi * norm });
-        }
+            store1(lse + r, left, max + vlog(z));
     }
 }
 

@@ -44,8 +44,8 @@ static void adam(const few_adam_args *a)
         const vf g = a->grad_scale * gradient(a->grad, a->n_grad, i, left);
         const vf m = a->beta1 * load1(a->m + i, left) + (1 - a->beta1) * g;
         const vf v = a->beta2 * load1(a->v + i, left) + (1 - a->beta2) * (g * g);
-        const vf step = a->rectify > 0 ? adaptive * m / (vsqrt(v * a->correct2) + a->eps)
-                                       : plain * m;
+        const vf step =
+            a->rectify > 0 ? adaptive * m / (vsqrt(v * a->correct2) + a->eps) : plain * m;
         vf p = load1(a->p + i, left);
         p = p - decay * p - step;
         store1(a->m + i, left, m);

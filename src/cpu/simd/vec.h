@@ -334,22 +334,20 @@ INLINE void store_f32(bool bf, float *p, int64_t i, int64_t left, pair v)
 
 INLINE float sum(vf v)
 {
-    float s[W];
-    memcpy(s, &v, sizeof s);
-    for (int k = W / 2; k > 0; k /= 2)
-        for (int i = 0; i < k; i++)
-            s[i] += s[i + k];
-    return s[0];
+    for (int k = 1; k < W; k *= 2) {
+        const pair p = unzip((pair){ v, v });
+        v = p.lo + p.hi;
+    }
+    return v[0];
 }
 
 INLINE float largest(vf v)
 {
-    float s[W];
-    memcpy(s, &v, sizeof s);
-    for (int k = W / 2; k > 0; k /= 2)
-        for (int i = 0; i < k; i++)
-            s[i] = s[i] > s[i + k] ? s[i] : s[i + k];
-    return s[0];
+    for (int k = 1; k < W; k *= 2) {
+        const pair p = unzip((pair){ v, v });
+        v = vmax(p.lo, p.hi);
+    }
+    return v[0];
 }
 
 /* ---- functions --------------------------------------------------------------------------------*/
@@ -385,6 +383,35 @@ INLINE vf exp2_of(bool rough, float c, vf x)
 INLINE vf vexp(bool rough, vf x)
 {
     return exp2_of(rough, LOG2E, x);
+}
+
+/* x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)); gives f, and k ln 2. x normal and > 0. */
+INLINE vf log_split(vf x, vf *k_ln2)
+{
+    const vi u = (vi)x - 0x3f3504f3; /* sqrt(1/2) becomes 0 */
+    *k_ln2 = __builtin_convertvector(u >> 23, vf) * 0.693147181f;
+    return (vf)((u & 0x007fffff) + 0x3f3504f3) - 1.0f;
+}
+
+/* ln(1 + f) = f - f^2/2 + f^3 L(f) for f of log_split, within 1e-7; L interpolates as above. */
+INLINE vf log1p_poly(vf f)
+{
+    vf p = f * -0.0790274377f + 0.126223198f;
+    p = p * f + -0.129981838f;
+    p = p * f + 0.142144959f;
+    p = p * f + -0.166412815f;
+    p = p * f + 0.200010451f;
+    p = p * f + -0.250003064f;
+    p = p * f + 0.333333307f;
+    return (p * f - 0.5f) * (f * f) + f;
+}
+
+/* ln x, x normal and > 0, or NaN. */
+INLINE vf vlog(vf x)
+{
+    vf k_ln2;
+    const vf f = log_split(x, &k_ln2);
+    return log1p_poly(f) + k_ln2 + (x - x);
 }
 
 /* x sigmoid(x) = t / (-log2(e) (1 + 2^t)) with t = -log2(e) x, which is what is given: a caller
