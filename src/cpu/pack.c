@@ -20,15 +20,15 @@ few_status few_plan_pack(few_plan *p, few_val v, const few_dnn_desc *want, int *
         }
     if (p->n_packs == p->room_packs) {
         const int room = p->room_packs ? p->room_packs * 2 : 64;
-        few_pack *q = few_realloc(p->pack, (size_t)room * sizeof *q);
+        few_packed *q = few_realloc(p->pack, (size_t)room * sizeof *q);
         if (!q)
             return few_fail(err, FEW_ENOMEM, "out of memory for packed weights");
         p->pack = q;
         p->room_packs = room;
     }
-    few_pack *k = &p->pack[p->n_packs];
+    few_packed *k = &p->pack[p->n_packs];
     few_dnn_desc plain = { 0 };
-    *k = (few_pack){ .set = t->set, .param = t->param, .bytes = few_dnn_desc_bytes(want) };
+    *k = (few_packed){ .set = t->set, .param = t->param, .bytes = few_dnn_desc_bytes(want) };
     FEW_TRY(few_dnn_desc_make(&plain, FEW_F32, t->shape.rank, t->shape.d, NULL, false, err));
     const few_status st = few_dnn_reorder_make(&k->reorder, &plain, want, err);
     few_dnn_desc_free(&plain);
@@ -51,7 +51,7 @@ static void repack_some(void *user, int worker)
 {
     few_plan *p = user;
     for (int k = worker; k < p->n_packs; k += p->n_workers) {
-        const few_pack *q = &p->pack[k];
+        const few_packed *q = &p->pack[k];
         if (p->changed[q->set])
             few_dnn_reorder_run(&q->reorder,
                                 p->master[q->set] + p->g->sets[q->set]->v[q->param].offset,

@@ -38,12 +38,12 @@ typedef struct few_step {
 } few_step;
 
 /* A parameter kept in a second layout and type; made again when the set changes. */
-typedef struct few_pack {
+typedef struct few_packed {
     int set, param;
     few_dnn_reorder reorder;
     void *data;
     size_t bytes;
-} few_pack;
+} few_packed;
 
 typedef struct few_worker {
     char *arena, *scratch, *acc;
@@ -60,7 +60,7 @@ struct few_plan {
     few_slot *slot; /* per tensor */
     few_step *step;
     int n_steps;
-    few_pack *pack;
+    few_packed *pack;
     int n_packs, room_packs;
     few_worker *worker;
     int n_workers;

@@ -685,6 +685,56 @@ static void test_gn_nan(void **state)
     each(check_gn_nan, true);
 }
 
+/* NaNs with all bits set, as uninitialised memory or another device may give, survive the rounding
+ * to bf16, whose carry would make them zeros. */
+static void check_nan_bits(void)
+{
+    static const uint32_t bits[] = { 0x7fffffff, 0xffffffff, 0x7fc00000, 0xffffc000 };
+    const int64_t n = 96;
+    for (size_t k = 0; k < sizeof bits / sizeof *bits; k++) {
+        float nan;
+        memcpy(&nan, &bits[k], 4);
+        const array x = random_array(2, n, 0, 1), f = random_array(4, n, 0, 1);
+        const array y = array_new(2, n), scratch = array_new(4, 4 * n);
+        const float *const c[] = { &nan };
+        const void *const xs[] = { x.data }, *const fs[] = { f.data };
+        for (int64_t i = 0; i < n; i += 5)
+            memcpy(f.data + 4 * i, &nan, 4);
+        simd->lincomb(y.data, true, 1, xs, 1, c, 1, n);
+        for (int64_t i = 0; i < n; i++)
+            assert_true(isnan(get(y, i)));
+        simd->affine(true, y.data, x.data, 1, nan, n);
+        for (int64_t i = 0; i < n; i++)
+            assert_true(isnan(get(y, i)));
+        const float one = 1;
+        const float *const ones[] = { &one };
+        simd->lincomb(y.data, true, 1, fs, 0, ones, 1, n);
+        for (int64_t i = 0; i < n; i++)
+            assert_true(isnan(get(y, i)) == (i % 5 == 0));
+        simd->broadcast_hw(true, y.data, (const float *)f.data, 1, 1, 1, n);
+        for (int64_t i = 0; i < n; i++)
+            assert_true(isnan(get(y, i)) == (i % 5 == 0));
+        for (int silu = 0; silu < 2; silu++) {
+            const few_gn_args args = {
+                1, 3, n / 3, 1, silu, true, 1e-5f, x.data, (const float *)f.data, NULL, NULL, NULL
+            };
+            simd->group_norm(&args, y.data, NULL, (float *)scratch.data);
+            for (int64_t i = 0; i < n; i++)
+                assert_true(isnan(get(y, i)) == (i % (n / 3) % 5 == 0));
+        }
+        array_free(x);
+        array_free(f);
+        array_free(y);
+        array_free(scratch);
+    }
+}
+
+static void test_nan_bits(void **state)
+{
+    (void)state;
+    each(check_nan_bits, false);
+}
+
 /* ---- softmax --------------------------------------------------------------------------------*/
 
 static void check_softmax(void)
@@ -1074,9 +1124,10 @@ int main(void)
         cmocka_unit_test(test_pointwise),  cmocka_unit_test(test_silu_range),
         cmocka_unit_test(test_lincomb),    cmocka_unit_test(test_losses),
         cmocka_unit_test(test_group_norm), cmocka_unit_test(test_large_mean),
-        cmocka_unit_test(test_gn_nan),     cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_images),     cmocka_unit_test(test_random),
-        cmocka_unit_test(test_update),     cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_gn_nan),     cmocka_unit_test(test_nan_bits),
+        cmocka_unit_test(test_softmax),    cmocka_unit_test(test_images),
+        cmocka_unit_test(test_random),     cmocka_unit_test(test_update),
+        cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,7 +149,8 @@ static void join_channels(const few_gn_args *a, int64_t i, float *mean, float *s
         float sum_m = mk[0], sum_q = qk[0];
         for (int64_t k = 1; k < per; k++)
             sum_m += mk[k];
-        m[g] = sum_m *= share;
+        sum_m *= share;
+        m[g] = sum_m;
         for (int64_t k = 1; k < per; k++)
             sum_q += qk[k] + hw * (mk[k] - sum_m) * (mk[k] - sum_m);
         q[g] = sum_q + hw * (mk[0] - sum_m) * (mk[0] - sum_m);

@@ -1,0 +1,412 @@
+/* Configurations: sections of a YAML file through option tables. A section whose keys depend on a
+ * name in it (network, schedule, method) is read in two steps: first the name, then the rest. */
+#include "train/config.h"
+
+#include "base/alloc.h"
+#include "base/yaml.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const few_option few_data_table[] = {
+    { "path", FEW_OPT_STRING, offsetof(few_data_options, path), NULL, 0, 0,
+      "pack to train on ('mixture': the toy's points)", NULL },
+    { "test", FEW_OPT_STRING, offsetof(few_data_options, test), NULL, 0, 0,
+      "pack to measure against", NULL },
+    { "flip", FEW_OPT_BOOL, offsetof(few_data_options, flip), "false", 0, 0,
+      "mirror half of the images", NULL },
+    { .name = NULL },
+};
+
+const few_option few_model_table[] = {
+    { "network", FEW_OPT_STRING, offsetof(few_model_options, network), "unet", 0, 0,
+      "kind of network; its own keys stand beside this one", NULL },
+    { "prediction", FEW_OPT_CHOICE, offsetof(few_model_options, prediction), "v", 0, 0,
+      "what the network predicts", "v|x|eps" },
+    { "time_scale", FEW_OPT_DOUBLE, offsetof(few_model_options, time_scale), "1024", 1, 1e6,
+      "time input = time_scale t - 1", NULL },
+    { .name = NULL },
+};
+
+const few_option few_student_table[] = {
+    { "steps", FEW_OPT_INT, offsetof(few_student_options, steps), "0", 0, 64,
+      "network evaluations the student is made for", NULL },
+    { "teacher", FEW_OPT_STRING, offsetof(few_student_options, teacher), NULL, 0, 0,
+      "checkpoint of the teacher", NULL },
+    { "from_scratch", FEW_OPT_BOOL, offsetof(few_student_options, from_scratch), "false", 0, 0,
+      "start from random weights rather than the teacher's", NULL },
+    { .name = NULL },
+};
+
+/* A section: where its tables and values are. The second table is the named kind's. */
+struct section {
+    const char *name;
+    const few_option *table, *kind_table;
+    void *target, *kind_target;
+    const char *selector; /* the key that names the kind; read before the rest */
+};
+
+enum { DATA, MODEL, SCHEDULE, METHOD, STUDENT, TRAIN, N_SECTIONS };
+static const few_option none[] = { { .name = NULL } };
+
+static void sections(const few_config *c, struct section s[N_SECTIONS])
+{
+    few_config *w = (few_config *)(uintptr_t)c; /* readers and writers share the table */
+    s[DATA] = (struct section){ "data", few_data_table, none, &w->data, NULL, NULL };
+    s[MODEL] = (struct section){ "model", few_model_table, c->network ? c->network->options : none,
+                                 &w->model, c->network_options, "network" };
+    s[SCHEDULE] = (struct section){ "schedule", none,
+                                    c->schedule.kind ? c->schedule.kind->options : none, NULL,
+                                    c->schedule.options, "name" };
+    s[METHOD] = (struct section){ "method", none, c->method ? c->method->options : none, NULL,
+                                  c->method_options, "name" };
+    s[STUDENT] = (struct section){ "student", few_student_table, none, &w->student, NULL, NULL };
+    s[TRAIN] = (struct section){ "train", few_train_table, none, &w->train, NULL, NULL };
+}
+
+static few_status fresh(const few_option *table, size_t size, void **options, few_error *err)
+{
+    *options = few_calloc(1, size + 1);
+    if (!*options)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a configuration");
+    return few_options_defaults(table, *options, err);
+}
+
+static void drop(const few_option *table, void **options)
+{
+    if (*options)
+        few_options_clear(table, *options);
+    few_free(*options);
+    *options = NULL;
+}
+
+static few_status choose_network(few_config *c, const char *name, few_error *err)
+{
+    const few_network *n = few_network_find(name, err);
+    if (!n)
+        return FEW_ECONFIG;
+    if (c->network)
+        drop(c->network->options, &c->network_options);
+    c->network = n;
+    return fresh(n->options, n->options_size, &c->network_options, err);
+}
+
+static few_status choose_method(few_config *c, const char *name, few_error *err)
+{
+    const few_method *m = few_method_find(name, err);
+    if (!m)
+        return FEW_ECONFIG;
+    if (c->method)
+        drop(c->method->options, &c->method_options);
+    c->method = m;
+    return fresh(m->options, m->options_size, &c->method_options, err);
+}
+
+static few_status choose_schedule(few_config *c, const char *name, few_error *err)
+{
+    few_schedule_clear(&c->schedule);
+    return few_schedule_make(&c->schedule, name, err);
+}
+
+static few_status defaults(few_config *c, const char *method, few_error *err)
+{
+    memset(c, 0, sizeof *c);
+    FEW_TRY(few_options_defaults(few_data_table, &c->data, err));
+    FEW_TRY(few_options_defaults(few_model_table, &c->model, err));
+    FEW_TRY(few_options_defaults(few_student_table, &c->student, err));
+    FEW_TRY(few_options_defaults(few_train_table, &c->train, err));
+    FEW_TRY(choose_network(c, c->model.network, err));
+    FEW_TRY(choose_schedule(c, "cosine", err));
+    return choose_method(c, method ? method : "diffusion", err);
+}
+
+void few_config_clear(few_config *c)
+{
+    few_options_clear(few_data_table, &c->data);
+    few_options_clear(few_model_table, &c->model);
+    few_options_clear(few_student_table, &c->student);
+    few_options_clear(few_train_table, &c->train);
+    if (c->network)
+        drop(c->network->options, &c->network_options);
+    if (c->method)
+        drop(c->method->options, &c->method_options);
+    few_schedule_clear(&c->schedule);
+    memset(c, 0, sizeof *c);
+}
+
+/* ---- reading --------------------------------------------------------------------------------*/
+
+static few_status choose(few_config *c, int section, const few_yaml_node *map, const char *file,
+                         few_error *err)
+{
+    struct section s[N_SECTIONS];
+    sections(c, s);
+    const few_yaml_node *v = few_yaml_find(map, s[section].selector);
+    few_status st = FEW_OK;
+    if (!v)
+        return FEW_OK;
+    if (v->kind != FEW_YAML_SCALAR)
+        return few_fail(err, FEW_ECONFIG, "%s:%d: '%s' must be a name", file, v->line, v->key);
+    if (section == MODEL)
+        st = choose_network(c, v->text, err);
+    else if (section == SCHEDULE)
+        st = choose_schedule(c, v->text, err);
+    else
+        st = choose_method(c, v->text, err);
+    return st == FEW_OK ? st : few_fail_in(err, "%s:%d", file, v->line);
+}
+
+static few_status apply(few_config *c, int section, const few_yaml_node *map, const char *file,
+                        few_error *err)
+{
+    struct section s[N_SECTIONS];
+    sections(c, s);
+    const struct section *k = &s[section];
+    for (const few_yaml_node *v = map ? map->child : NULL; v; v = v->next) {
+        if (few_option_find(k->table, v->key))
+            FEW_TRY(few_yaml_apply_one(k->table, k->target, v, file, err));
+        else if (k->selector && !strcmp(v->key, k->selector))
+            continue;
+        else
+            FEW_TRY(few_yaml_apply_one(
+                k->kind_table == none ? k->table : k->kind_table,
+                k->kind_table == none ? k->target : k->kind_target, v, file, err));
+    }
+    return FEW_OK;
+}
+
+few_status few_config_load(few_config *c, const char *path, const char *method, few_error *err)
+{
+    static const char *const names[] = { "version", "data", "model", "schedule", "method", "student",
+                                         "train" };
+    few_yaml_node *root = NULL;
+    few_status st = FEW_OK;
+    memset(c, 0, sizeof *c);
+    FEW_GOTO(defaults(c, method, err));
+    if (!path)
+        return FEW_OK;
+    FEW_GOTO(few_yaml_load(path, &root, err));
+    FEW_GOTO(few_yaml_check_keys(root, names, (int)FEW_COUNT(names), path, err));
+    for (int k = 0; k < N_SECTIONS; k++) {
+        const few_yaml_node *map;
+        struct section s[N_SECTIONS];
+        sections(c, s);
+        FEW_GOTO(few_yaml_find_map(root, s[k].name, path, &map, err));
+        if (s[k].selector)
+            FEW_GOTO(choose(c, k, map, path, err));
+        FEW_GOTO(apply(c, k, map, path, err));
+    }
+    if (few_schedule_check(&c->schedule, err) != FEW_OK)
+        st = few_fail_in(err, "%s", path);
+cleanup:
+    few_yaml_free(root);
+    if (st != FEW_OK)
+        few_config_clear(c);
+    return st;
+}
+
+few_status few_config_set(few_config *c, const char *key, const char *text, const char *where,
+                          few_error *err)
+{
+    struct section s[N_SECTIONS];
+    const char *dot = strchr(key, '.');
+    sections(c, s);
+    for (int k = 0; dot && k < N_SECTIONS; k++) {
+        if (strlen(s[k].name) != (size_t)(dot - key) || strncmp(s[k].name, key, (size_t)(dot - key)))
+            continue;
+        const char *name = dot + 1;
+        if (k == MODEL && !strcmp(name, "network"))
+            return choose_network(c, text, err);
+        if (s[k].selector && !strcmp(name, s[k].selector))
+            return k == SCHEDULE ? choose_schedule(c, text, err) : choose_method(c, text, err);
+        const bool own = few_option_find(s[k].table, name) || s[k].kind_table == none;
+        return few_option_set(own ? s[k].table : s[k].kind_table,
+                              own ? s[k].target : s[k].kind_target, name, text, where, err);
+    }
+    return few_fail(err, FEW_ECONFIG,
+                    "%s: '%s' is no setting; write SECTION.KEY with a section of data, model, "
+                    "schedule, method, student, train",
+                    where, key);
+}
+
+/* ---- writing --------------------------------------------------------------------------------*/
+
+static void write_values(few_strbuf *out, const few_option *table, const void *target)
+{
+    few_strbuf b;
+    if (!table || !table->name)
+        return;
+    few_strbuf_init(&b);
+    few_yaml_write_section(&b, NULL, table, target);
+    for (const char *s = b.s; *s;) { /* indent every line */
+        const char *nl = strchr(s, '\n');
+        const size_t n = nl ? (size_t)(nl - s) + 1 : strlen(s);
+        few_strbuf_add(out, "  ");
+        few_strbuf_add_n(out, s, n);
+        s += n;
+    }
+    few_strbuf_free(&b);
+}
+
+few_status few_config_write(const few_config *c, few_strbuf *out, few_error *err)
+{
+    struct section s[N_SECTIONS];
+    sections(c, s);
+    few_strbuf_addf(out, "version: %s\n", FEW_VERSION);
+    for (int k = 0; k < N_SECTIONS; k++) {
+        few_strbuf_addf(out, "%s:\n", s[k].name);
+        if (k == SCHEDULE)
+            few_strbuf_addf(out, "  name: %s\n", c->schedule.kind->name);
+        if (k == METHOD)
+            few_strbuf_addf(out, "  name: %s\n", c->method->name);
+        write_values(out, s[k].table, s[k].target);
+        write_values(out, s[k].kind_table, s[k].kind_target);
+    }
+    return out->failed ? few_fail(err, FEW_ENOMEM, "out of memory for a configuration") : FEW_OK;
+}
+
+static void compare(const char *section, const few_option *table, const void *a, const void *b,
+                    few_strbuf *out)
+{
+    for (const few_option *o = table; o && o->name; o++) {
+        few_strbuf x, y;
+        few_strbuf_init(&x);
+        few_strbuf_init(&y);
+        few_option_print(o, a, &x);
+        few_option_print(o, b, &y);
+        if (strcmp(x.s, y.s) != 0)
+            few_strbuf_addf(out, "%s%s.%s (%s, now %s)", out->n ? ", " : "", section, o->name,
+                            x.n ? x.s : "none", y.n ? y.s : "none");
+        few_strbuf_free(&x);
+        few_strbuf_free(&y);
+    }
+}
+
+/* What may change between parts of a run without changing its numbers. */
+static bool harmless(const char *name)
+{
+    static const char *const list[] = { "save_every", "log_every", "sample_every", "keep",
+                                        "samples", "sample_steps", "threads" };
+    for (size_t k = 0; k < FEW_COUNT(list); k++)
+        if (!strcmp(list[k], name))
+            return true;
+    return false;
+}
+
+void few_config_differences(const few_config *old, const few_config *new, few_strbuf *out)
+{
+    struct section a[N_SECTIONS], b[N_SECTIONS];
+    sections(old, a);
+    sections(new, b);
+    for (int k = 0; k < N_SECTIONS; k++) {
+        if (a[k].kind_table != b[k].kind_table) {
+            few_strbuf_addf(out, "%s%s.%s", out->n ? ", " : "", a[k].name, a[k].selector);
+            continue;
+        }
+        for (const few_option *o = a[k].table; o && o->name; o++) {
+            const few_option one[] = { *o, { .name = NULL } };
+            if (k != TRAIN || !harmless(o->name))
+                compare(a[k].name, one, a[k].target, b[k].target, out);
+        }
+        compare(a[k].name, a[k].kind_table, a[k].kind_target, b[k].kind_target, out);
+    }
+}
+
+/* ---- a trainer ------------------------------------------------------------------------------*/
+
+static few_status history_entry(const few_config *c, few_trainer *t, few_error *err)
+{
+    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:f, s:s, s:s?}", "method", c->method->name,
+                          "version", FEW_VERSION, "steps", (json_int_t)c->train.steps, "batch",
+                          (json_int_t)c->train.batch, "lr", c->train.lr, "data", t->data.name,
+                          "teacher", t->teacher ? t->teacher->hash : NULL);
+    if (!t->spec.history)
+        t->spec.history = json_array();
+    else { /* the teacher's list is its own */
+        json_t *copy = json_copy(t->spec.history);
+        json_decref(t->spec.history);
+        t->spec.history = copy;
+    }
+    if (!o || json_array_append_new(t->spec.history, o) != 0)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a model description");
+    return FEW_OK;
+}
+
+/* The description of what is to be trained, without a teacher to copy from. */
+static few_status new_spec(const few_config *c, few_trainer *t, few_error *err)
+{
+    few_spec *s = &t->spec;
+    const few_net_shape shape = { t->data.h, t->data.w, t->data.c, t->data.classes };
+    s->height = t->data.h;
+    s->width = t->data.w;
+    s->channels = t->data.c;
+    s->classes = t->data.classes;
+    s->network = c->network;
+    s->time_scale = c->model.time_scale;
+    s->prediction = few_param_find(c->model.prediction, err);
+    if (!s->prediction)
+        return FEW_ECONFIG;
+    json_t *schedule = few_schedule_to_json(&c->schedule);
+    const few_status st = few_schedule_from_json(&s->schedule, schedule, "schedule", err);
+    json_decref(schedule);
+    FEW_TRY(st);
+    return c->network->make(c->network_options, &shape, &s->config, err);
+}
+
+static few_status name_things(const few_config *c, few_trainer *t, few_error *err)
+{
+    few_spec *s = &t->spec;
+    few_free(s->kind);
+    few_free(s->data_name);
+    few_free(s->data_hash);
+    s->kind = few_strdup(c->method->name);
+    s->data_name = few_strdup(t->data.name);
+    s->data_hash = few_strdup(t->data.hash);
+    if (!s->kind || !s->data_name || !s->data_hash)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a model description");
+    const few_pack_info *info = t->data.pack ? few_pack_get_info(t->data.pack) : NULL;
+    if (info && info->n_classes && s->class_names.n == 0) {
+        s->class_names.v = few_calloc((size_t)info->n_classes, sizeof(char *));
+        for (int k = 0; s->class_names.v && k < info->n_classes; k++) {
+            s->class_names.v[k] = few_strdup(info->classes[k].name);
+            s->class_names.n++;
+        }
+    }
+    return history_entry(c, t, err);
+}
+
+few_status few_config_trainer(const few_config *c, few_trainer *t, few_error *err)
+{
+    memset(t, 0, sizeof *t);
+    t->method = c->method;
+    t->flip = c->data.flip;
+    if (!c->data.path)
+        return few_fail(err, FEW_ECONFIG, "data.path is missing: make a pack with 'fewstep data pack'");
+    if (c->method->makes_student != (c->student.steps > 0))
+        return few_fail(err, FEW_ECONFIG,
+                        c->method->makes_student
+                            ? "method '%s' makes students: student.steps must be 1 to 64"
+                            : "method '%s' makes a teacher: student.steps must be 0",
+                        c->method->name);
+    FEW_TRY(few_options_copy(few_train_table, &t->train, &c->train, err));
+    FEW_TRY(fresh(c->method->options, c->method->options_size, &t->method_options, err));
+    few_options_clear(c->method->options, t->method_options);
+    FEW_TRY(few_options_copy(c->method->options, t->method_options, c->method_options, err));
+    FEW_TRY(few_dataset_open(&t->data, c->data.path, err));
+    if (c->student.teacher) {
+        t->teacher = few_calloc(1, sizeof *t->teacher);
+        if (!t->teacher)
+            return few_fail(err, FEW_ENOMEM, "out of memory for the teacher");
+        FEW_TRY(few_net_load(t->teacher, c->student.teacher, err));
+        if (t->teacher->spec.steps)
+            return few_fail(err, FEW_ECONFIG,
+                            "'%s' is a %d-step student; a teacher must be a diffusion model",
+                            c->student.teacher, t->teacher->spec.steps);
+        FEW_TRY(few_spec_copy(&t->spec, &t->teacher->spec, err));
+    } else {
+        FEW_TRY(new_spec(c, t, err));
+    }
+    t->spec.steps = c->student.steps;
+    t->spec.null_class = t->spec.classes > 0 && c->train.label_drop > 0;
+    return name_things(c, t, err);
+}
