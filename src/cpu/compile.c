@@ -188,6 +188,8 @@ void few_cpu_release(few_plan *p)
 {
     if (!p)
         return;
+    if (p->trace)
+        few_plan_write_trace(p);
     for (int k = 0; k < p->n_steps; k++) {
         if (p->step[k].state && p->step[k].kernel->release)
             p->step[k].kernel->release(p->step[k].state);
@@ -224,6 +226,7 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
     p->g = g;
     p->precision = few_cpu_resolve(o->precision, NULL);
     p->simd = few_simd_get(NULL);
+    p->trace = getenv("FEW_TRACE");
     p->n_workers = o->workers > 0 ? o->workers : few_thread_count();
     p->worker = few_calloc((size_t)p->n_workers, sizeof *p->worker);
     p->slot = few_calloc((size_t)g->n_tensors + 1, sizeof *p->slot);

@@ -35,6 +35,7 @@ typedef struct few_step {
     size_t acc_offset, acc_bytes; /* in the worker's accumulators; 0 bytes: none */
     bool once;                    /* depends on constants only */
     bool skip;                    /* an alias: nothing to do */
+    double seconds;               /* worker 0's time in it, when the plan is traced */
 } few_step;
 
 /* A parameter kept in a second layout and type; made again when the set changes. */
@@ -71,6 +72,8 @@ struct few_plan {
     void **bound; /* per tensor: inputs and named outputs */
     bool has_grads;
     double bytes_moved, flops;
+    const char *trace; /* FEW_TRACE: a file that gets a row per node when the plan is released */
+    int64_t traced;    /* slices worker 0 ran */
 };
 
 /* Ask for parameter tensor `v` in another layout; the answer is an index for few_plan_packed, -1
@@ -84,6 +87,9 @@ void few_plan_free_packs(few_plan *p);
 
 /* Give every tensor its place: types, aliases, in-place results, lives, arena offsets. */
 few_status few_plan_layout(few_plan *p, const uint8_t *mark, few_error *err);
+
+/* Write what FEW_TRACE asked for (trace.c). */
+void few_plan_write_trace(const few_plan *p);
 
 /* The optimiser (update.c) and summed gradients (run.c). */
 few_status few_cpu_update(few_plan *p, few_update *u, few_error *err);

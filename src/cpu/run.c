@@ -171,14 +171,18 @@ static void run_slices(void *user, int w)
         const int64_t left = job->batch - i * p->slice, rows = left < p->slice ? left : p->slice;
         set_inputs(p, w, i, rows);
         for (int k = 0; k < p->n_steps; k++) {
-            const few_step *s = &p->step[k];
+            few_step *s = &p->step[k];
             if (s->skip || s->once)
                 continue;
+            const double start = p->trace && w == 0 ? few_now() : 0;
             s->call[w].first = p->worker[w].first;
             few_step_run(s, w);
             if (p->has_grads && !s->acc_bytes)
                 accumulate(p, s, w);
+            if (p->trace && w == 0)
+                s->seconds += few_now() - start;
         }
+        p->traced += w == 0;
         copy_outputs(p, w, i, rows);
         p->worker[w].first = false;
     }

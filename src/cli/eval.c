@@ -1,0 +1,346 @@
+/* fewstep eval: the quality of checkpoints; and training of the feature network that measures it. */
+#include "cli/command.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "cli/progress.h"
+#include "eval/quality.h"
+#include "train/config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct options {
+    int64_t samples;
+    int steps, threads, epochs;
+    char *sampler, *features, *reference, *train, *precision, *report, *output, *title;
+    uint64_t seed;
+    double guidance;
+};
+
+static const few_option table[] = {
+    { "samples", FEW_OPT_I64, offsetof(struct options, samples), "10000", 2, 1e9,
+      "images to draw from each checkpoint", NULL },
+    { "steps", FEW_OPT_INT, offsetof(struct options, steps), "0", 0, 100000,
+      "of the sampler; 0: the checkpoint's own (128 for a teacher)", NULL },
+    { "sampler", FEW_OPT_STRING, offsetof(struct options, sampler), NULL, 0, 0,
+      "sampler; absent: the checkpoint's own", NULL },
+    { "seed", FEW_OPT_U64, offsetof(struct options, seed), "0", 0, 0, "of the noise", NULL },
+    { "guidance", FEW_OPT_DOUBLE, offsetof(struct options, guidance), "0", 0, 100,
+      "strength of guidance", NULL },
+    { "features", FEW_OPT_STRING, offsetof(struct options, features), NULL, 0, 0,
+      "feature network; absent: pretrained/DATA-features.safetensors", NULL },
+    { "reference", FEW_OPT_STRING, offsetof(struct options, reference), NULL, 0, 0,
+      "pack of test images; absent: the run's data.test, or runs/data/DATA-test.few", NULL },
+    { "train", FEW_OPT_STRING, offsetof(struct options, train), NULL, 0, 0,
+      "pack of training images, for the floor; absent: as the reference", NULL },
+    { "report", FEW_OPT_STRING, offsetof(struct options, report), NULL, 0, 0,
+      "write an HTML page with table, plot and samples", NULL },
+    { "title", FEW_OPT_STRING, offsetof(struct options, title), NULL, 0, 0, "of that page", NULL },
+    { "output", FEW_OPT_STRING, offsetof(struct options, output), NULL, 0, 0,
+      "with 'features': the network's file", NULL },
+    { "epochs", FEW_OPT_INT, offsetof(struct options, epochs), "6", 1, 1000,
+      "with 'features': passes over the training images", NULL },
+    { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all", NULL },
+    { "precision", FEW_OPT_CHOICE, offsetof(struct options, precision), "auto", 0, 0,
+      "of sampling", "auto|f32|bf16" },
+    { .name = NULL },
+};
+
+static int on_progress(void *user, int64_t done, int64_t total)
+{
+    few_progress *p = user;
+    p->total = total;
+    few_progress_update(p, done, NULL);
+    return few_cli_signal();
+}
+
+static few_precision precision_of(const char *name)
+{
+    return !strcmp(name, "f32")    ? FEW_PRECISION_F32
+           : !strcmp(name, "bf16") ? FEW_PRECISION_BF16
+                                   : FEW_PRECISION_AUTO;
+}
+
+static int failed(const few_error *err)
+{
+    return few_cli_signal() ? 128 + few_cli_signal() : few_cli_fail(err);
+}
+
+/* ---- training the features ------------------------------------------------------------------*/
+
+static int train_features(const struct options *o, const char *pack)
+{
+    few_error err = { 0 };
+    few_pack *train = NULL, *test = NULL;
+    few_progress bar;
+    const few_progress_sink sink = few_progress_stderr(few_cli_state.quiet);
+    few_features_training t = { .epochs = o->epochs,
+                                .batch = 128,
+                                .lr = 2e-3,
+                                .seed = o->seed + 1,
+                                .workers = o->threads,
+                                .progress = on_progress,
+                                .user = &bar };
+    char name[64];
+    const char *base = strrchr(pack, '/');
+    snprintf(name, sizeof name, "%s", base ? base + 1 : pack);
+    if (strrchr(name, '.'))
+        *strrchr(name, '.') = 0;
+    if (!o->output) {
+        few_fail(&err, FEW_EINVAL, "-o FILE is missing: where to write the feature network");
+        few_cli_fail(&err);
+        return FEW_EXIT_USAGE;
+    }
+    few_progress_begin(&bar, &sink, "features", 1, "it");
+    few_status st = few_pack_open(&train, pack, &err);
+    if (st == FEW_OK && o->reference)
+        st = few_pack_open(&test, o->reference, &err);
+    if (st == FEW_OK)
+        st = few_features_train(train, test, name, o->output, &t, &err);
+    few_progress_end(&bar);
+    if (st == FEW_OK && few_cli_state.json)
+        printf("{\"output\": \"%s\", \"loss\": %.5f, \"accuracy\": %.4f}\n", o->output, t.loss,
+               t.accuracy);
+    else if (st == FEW_OK && t.accuracy >= 0)
+        printf("%s: accuracy %.2f %% on the test images\n", o->output, 100 * t.accuracy);
+    else if (st == FEW_OK)
+        printf("%s: loss %.4f\n", o->output, t.loss);
+    few_pack_close(train);
+    few_pack_close(test);
+    return st == FEW_OK ? FEW_EXIT_OK : failed(&err);
+}
+
+/* ---- evaluating -----------------------------------------------------------------------------*/
+
+struct evaluation {
+    const struct options *o;
+    few_features *features;
+    few_pack *test, *train;
+    few_net *net;
+    few_quality_row *row;
+    void **sampler_options;
+    char **path;
+    int n;
+};
+
+/* A path from an option, else from the run's configuration, else by the data's name. */
+static char *find_pack(const char *given, const char *run, bool test, const char *data)
+{
+    few_error ignored;
+    few_strbuf b;
+    char *found = NULL;
+    if (given)
+        return few_strdup(given);
+    char *file = few_is_folder(run) ? few_path_join(run, "config.yaml") : NULL;
+    few_config c;
+    if (file && few_config_load(&c, file, NULL, &ignored) == FEW_OK) {
+        const char *in = test ? c.data.test : c.data.path;
+        found = in ? few_strdup(in) : NULL;
+        few_config_clear(&c);
+    }
+    few_free(file);
+    if (!found && data) {
+        few_strbuf_init(&b);
+        few_strbuf_addf(&b, "runs/data/%s%s.few", data, test ? "-test" : "");
+        found = few_strdup(b.s);
+        few_strbuf_free(&b);
+    }
+    return found;
+}
+
+static few_status open_references(struct evaluation *e, const char *first, few_error *err)
+{
+    const char *data = e->net[0].spec.data_name;
+    char features[512];
+    snprintf(features, sizeof features, "pretrained/%s-features.safetensors", data ? data : "");
+    FEW_TRY(few_features_load(e->o->features ? e->o->features : features, e->o->threads, &e->features,
+                              err));
+    char *test = find_pack(e->o->reference, first, true, data);
+    char *train = find_pack(e->o->train, first, false, data);
+    few_status st = test ? few_pack_open(&e->test, test, err)
+                         : few_fail(err, FEW_EINVAL, "--reference PACK is missing: the test images");
+    if (st == FEW_OK && train && few_is_file(train))
+        st = few_pack_open(&e->train, train, err);
+    few_free(test);
+    few_free(train);
+    return st;
+}
+
+static few_status choose(struct evaluation *e, int k, few_error *err)
+{
+    const struct options *o = e->o;
+    const few_spec *spec = &e->net[k].spec;
+    few_quality_row *r = &e->row[k];
+    const few_sampler *s = o->sampler ? few_sampler_find(o->sampler, err) : few_sampler_default(spec);
+    if (!s)
+        return FEW_EINVAL;
+    if (spec->steps && strcmp(s->name, "multistep") != 0 && e->n > 1)
+        s = few_sampler_default(spec); /* a sampler for the teachers among several */
+    const int steps = o->steps && !(spec->steps && e->n > 1) ? o->steps
+                                                             : few_sampler_default_steps(spec, s);
+    few_strbuf warning;
+    few_strbuf_init(&warning);
+    const few_status st = s->check ? s->check(spec, steps, &warning, err) : FEW_OK;
+    if (warning.n)
+        few_cli_warn("%s: %s", e->path[k], warning.s);
+    few_strbuf_free(&warning);
+    FEW_TRY(st);
+    FEW_TRY(few_sampler_options_make(s, &e->sampler_options[k], err));
+    r->path = e->path[k];
+    r->net = &e->net[k];
+    r->draw = (few_draw){ .sampler = s,
+                          .options = e->sampler_options[k],
+                          .steps = steps,
+                          .seed = o->seed,
+                          .guidance = spec->steps ? 0 : o->guidance };
+    return FEW_OK;
+}
+
+static few_status evaluate(struct evaluation *e, int k, few_error *err)
+{
+    few_progress bar;
+    char name[64], label[96];
+    const few_progress_sink sink = few_progress_stderr(few_cli_state.quiet);
+    snprintf(label, sizeof label, "%s", few_quality_name(&e->net[k], name));
+    few_progress_begin(&bar, &sink, label, 1, "eval");
+    const few_evaluation_options o = { .samples = e->o->samples,
+                                       .draw = e->row[k].draw,
+                                       .precision = precision_of(e->o->precision),
+                                       .workers = e->o->threads,
+                                       .progress = on_progress,
+                                       .user = &bar };
+    const few_status st =
+        few_evaluate(&e->net[k], e->features, e->test, e->train, &o, &e->row[k].result, err);
+    few_progress_end(&bar);
+    return st;
+}
+
+static void print_json(const struct evaluation *e)
+{
+    json_t *all = json_array();
+    for (int k = 0; k < e->n; k++) {
+        const few_quality_row *r = &e->row[k];
+        const few_evaluation *v = &r->result;
+        char name[128];
+        snprintf(name, sizeof name, "FD-%s", few_features_data(e->features));
+        json_t *o = json_pack("{s:s, s:s, s:f, s:o, s:I, s:I, s:f, s:s, s:i, s:i, s:s, s:I, s:I, s:s, s:s}",
+                              "model", r->path, "metric", name, "fd", v->fd, "floor",
+                              isfinite(v->floor) ? json_real(v->floor) : json_null(), "samples",
+                              (json_int_t)v->samples, "nfe", (json_int_t)v->nfe,
+                              "images_per_second", v->images_per_second, "sampler",
+                              r->draw.sampler->name, "steps", r->draw.steps, "made_for_steps",
+                              r->net->spec.steps, "kind", r->net->spec.kind, "seed",
+                              (json_int_t)r->draw.seed, "reference", (json_int_t)v->reference,
+                              "reference_hash", v->reference_hash, "features_hash",
+                              v->features_hash);
+        json_array_append_new(all, o);
+    }
+    char *text = json_dumps(e->n == 1 ? json_array_get(all, 0) : all, JSON_INDENT(1));
+    puts(text ? text : "{}");
+    free(text);
+    json_decref(all);
+}
+
+static void print_table(const struct evaluation *e)
+{
+    const few_evaluation *v = &e->row[0].result;
+    printf("FD-%s: %lld samples against %lld test images", few_features_data(e->features),
+           (long long)v->samples, (long long)v->reference);
+    if (isfinite(v->floor))
+        printf("; floor %.3f (%lld training images)", v->floor, (long long)v->train);
+    printf("\nreference %s, features %s, seed %llu\n\n", v->reference_hash, v->features_hash,
+           (unsigned long long)e->row[0].draw.seed);
+    printf("%-18s %-10s %6s %9s %8s %10s\n", "model", "sampler", "nfe", "FD", "ratio", "images/s");
+    for (int k = 0; k < e->n; k++) {
+        const few_quality_row *r = &e->row[k];
+        char name[64];
+        printf("%-18s %-10s %6lld %9.3f %8.2f %10.1f\n", few_quality_name(r->net, name),
+               r->draw.sampler->name, (long long)r->result.nfe, r->result.fd, r->result.fd / v->fd,
+               r->result.images_per_second);
+    }
+}
+
+static few_status evaluate_all(struct evaluation *e, char **args, few_error *err)
+{
+    for (int k = 0; k < e->n; k++) {
+        FEW_TRY(few_cli_model_path(args[k], &e->path[k], err));
+        FEW_TRY(few_net_load(&e->net[k], e->path[k], err));
+        FEW_TRY(choose(e, k, err));
+    }
+    FEW_TRY(open_references(e, args[0], err));
+    for (int k = 0; k < e->n; k++)
+        FEW_TRY(evaluate(e, k, err));
+    if (!e->o->report)
+        return FEW_OK;
+    few_strbuf command, title;
+    few_strbuf_init(&command);
+    few_strbuf_init(&title);
+    few_strbuf_addf(&command, "fewstep eval --samples %lld --seed %llu", (long long)e->o->samples,
+                    (unsigned long long)e->o->seed);
+    for (int k = 0; k < e->n; k++)
+        few_strbuf_addf(&command, " %s", args[k]);
+    few_strbuf_addf(&title, "%s: what the steps buy", few_features_data(e->features));
+    const few_status st =
+        few_quality_report(e->o->report, e->o->title ? e->o->title : title.s, command.s, e->row, e->n,
+                           e->test, precision_of(e->o->precision), e->o->threads, err);
+    few_strbuf_free(&command);
+    few_strbuf_free(&title);
+    return st;
+}
+
+static int run(const void *options, int n_args, char **args)
+{
+    const struct options *o = options;
+    few_error err = { 0 };
+    few_cli_catch_signals();
+    if (!strcmp(args[0], "features") && n_args == 2)
+        return train_features(o, args[1]);
+    const size_t n = (size_t)n_args;
+    struct evaluation e = { .o = o,
+                            .n = n_args,
+                            .net = few_calloc(n, sizeof(few_net)),
+                            .row = few_calloc(n, sizeof(few_quality_row)),
+                            .sampler_options = few_calloc(n, sizeof(void *)),
+                            .path = few_calloc(n, sizeof(char *)) };
+    few_status st = e.net && e.row && e.sampler_options && e.path
+                        ? evaluate_all(&e, args, &err)
+                        : few_fail(&err, FEW_ENOMEM, "out of memory for an evaluation");
+    if (st == FEW_OK && few_cli_state.json)
+        print_json(&e);
+    else if (st == FEW_OK)
+        print_table(&e);
+    if (st == FEW_OK && o->report)
+        few_cli_say("wrote %s", o->report);
+    for (int k = 0; k < n_args; k++) {
+        if (e.sampler_options && e.sampler_options[k])
+            few_sampler_options_free(e.row[k].draw.sampler, e.sampler_options[k]);
+        if (e.net)
+            few_net_free(&e.net[k]);
+        if (e.path)
+            few_free(e.path[k]);
+    }
+    few_free(e.net);
+    few_free(e.row);
+    few_free(e.sampler_options);
+    few_free(e.path);
+    few_features_free(e.features);
+    few_pack_close(e.test);
+    few_pack_close(e.train);
+    return st == FEW_OK ? FEW_EXIT_OK : failed(&err);
+}
+
+const few_command few_command_eval = {
+    .name = "eval",
+    .help = "measure the quality of checkpoints",
+    .usage = "eval RUN_OR_FILE... [OPTIONS]\n       fewstep eval features PACK --reference TEST -o FILE",
+    .more = "Several checkpoints make a table and, with --report, one page. The second form trains the\n"
+            "small classifier in whose features the distance is taken.\n",
+    .options = table,
+    .options_size = sizeof(struct options),
+    .min_args = 1,
+    .max_args = -1,
+    .run = run,
+};

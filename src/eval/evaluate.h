@@ -1,0 +1,38 @@
+/* The quality of a checkpoint: Frechet distance between features of its samples and of a test set,
+ * with the distance of the training set beside it (the floor: what real images reach). */
+#ifndef FEW_EVAL_EVALUATE_H
+#define FEW_EVAL_EVALUATE_H
+
+#include "eval/features.h"
+#include "eval/metric.h"
+#include "model/checkpoint.h"
+#include "sampler/draw.h"
+
+typedef struct few_evaluation_options {
+    int64_t samples;
+    few_draw draw;         /* sampler, options, steps, seed, guidance */
+    few_precision precision;
+    int workers;
+    few_progress_fn progress; /* network evaluations done and in all */
+    void *user;
+} few_evaluation_options;
+
+typedef struct few_evaluation {
+    double fd, floor;
+    int64_t samples, reference, train; /* how many images each set had */
+    int64_t nfe;                       /* network evaluations for one image */
+    double seconds, images_per_second; /* of sampling alone */
+    char reference_hash[33], features_hash[33];
+} few_evaluation;
+
+/* train may be NULL: the floor is then NaN. Labels are uniform over the classes.
+ * Fails: FEW_EINVAL (sizes differ, too few samples), FEW_ECANCELED, and as sampling. */
+few_status few_evaluate(const few_net *net, few_features *f, const few_pack *test,
+                        const few_pack *train, const few_evaluation_options *o, few_evaluation *out,
+                        few_error *err);
+
+/* Mean and covariance of the features of (at most n, spread over) a pack's images. */
+few_status few_pack_moments(few_features *f, const few_pack *p, int64_t n, few_moments *out,
+                            few_error *err);
+
+#endif
