@@ -33,6 +33,9 @@ typedef struct few_cli {
 } few_cli;
 extern few_cli few_cli_state;
 
+/* The full help of a command, to stdout. */
+void few_cli_help(const few_command *c);
+
 /* "fewstep: TEXT" to stderr; returns the exit code that fits the error. */
 int few_cli_fail(const few_error *err);
 /* A line for people to stderr, unless -q. */

@@ -80,7 +80,7 @@ static int usage_error(const few_command *c, const few_error *err)
     return FEW_EXIT_USAGE;
 }
 
-static void print_help(const few_command *c)
+void few_cli_help(const few_command *c)
 {
     few_strbuf b;
     few_strbuf_init(&b);
@@ -181,7 +181,7 @@ static int run_command(const few_command *c, int n, char **argv)
     } else {
         switch (parse(c, options, &n, argv, &err)) {
         case HELP:
-            print_help(c);
+            few_cli_help(c);
             code = FEW_EXIT_OK;
             break;
         case FAILED:

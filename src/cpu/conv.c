@@ -40,7 +40,7 @@ static few_status conv_prepare(few_cpu_prep *p, few_error *err)
 {
     const few_cpu_call *c = &p->call;
     few_dnn_conv s = sizes(&c->node->a, c->is[0], c->is[1], c->os[0], c->in_type[0]);
-    few_weighted *w;
+    few_weighted *w = NULL;
     s.bias = c->is[2] != NULL;
     FEW_TRY(make(&w, FEW_DNN_CONV, &s, err));
     return few_weighted_ready(p, w, 1, c->is[1], err);
@@ -59,7 +59,7 @@ static few_status data_prepare(few_cpu_prep *p, few_error *err)
 {
     const few_cpu_call *c = &p->call;
     const few_dnn_conv s = sizes(&c->node->a, c->os[0], c->is[1], c->is[0], c->in_type[0]);
-    few_weighted *w;
+    few_weighted *w = NULL;
     FEW_TRY(make(&w, FEW_DNN_CONV_DATA, &s, err));
     return few_weighted_ready(p, w, 1, c->is[1], err);
 }
@@ -74,7 +74,7 @@ static few_status weights_prepare(few_cpu_prep *p, few_error *err)
 {
     const few_cpu_call *c = &p->call;
     few_dnn_conv s = sizes(&c->node->a, c->is[0], c->os[0], c->is[1], c->in_type[0]);
-    few_weighted *w;
+    few_weighted *w = NULL;
     s.bias = p->used[1];
     FEW_TRY(make(&w, FEW_DNN_CONV_WEIGHTS, &s, err));
     return few_weighted_grad_ready(p, w, c->os[0], s.o, err);

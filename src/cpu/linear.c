@@ -21,7 +21,7 @@ static few_status make(few_weighted **out, few_dnn_kind kind, few_dtype type, co
 static few_status linear_prepare(few_cpu_prep *p, few_error *err)
 {
     const few_cpu_call *c = &p->call;
-    few_weighted *w;
+    few_weighted *w = NULL;
     FEW_TRY(make(&w, FEW_DNN_LINEAR, c->in_type[0], c->is[0], c->is[1], c->is[2] != NULL, err));
     return few_weighted_ready(p, w, 1, c->is[1], err);
 }
@@ -38,7 +38,7 @@ static void linear_run(const few_cpu_call *c)
 static few_status data_prepare(few_cpu_prep *p, few_error *err)
 {
     const few_cpu_call *c = &p->call;
-    few_weighted *w;
+    few_weighted *w = NULL;
     FEW_TRY(make(&w, FEW_DNN_LINEAR_DATA, c->in_type[0], c->is[0], c->is[1], false, err));
     return few_weighted_ready(p, w, 1, c->is[1], err);
 }
@@ -52,7 +52,7 @@ static void data_run(const few_cpu_call *c)
 static few_status weights_prepare(few_cpu_prep *p, few_error *err)
 {
     const few_cpu_call *c = &p->call;
-    few_weighted *w;
+    few_weighted *w = NULL;
     FEW_TRY(make(&w, FEW_DNN_LINEAR_WEIGHTS, c->in_type[0], c->is[0], c->os[0], p->used[1], err));
     return few_weighted_grad_ready(p, w, c->os[0], c->os[0]->d[0], err);
 }

@@ -7,13 +7,13 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-static bool has_amx_bf16(void)
+bool few_cpu_has_amx(void)
 {
     unsigned a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1);
 }
 #else
-static bool has_amx_bf16(void)
+bool few_cpu_has_amx(void)
 {
     return false;
 }
@@ -35,7 +35,7 @@ few_precision few_cpu_resolve(few_precision p, const char **why)
         *say = "FEW_PRECISION=bf16";
         return FEW_PRECISION_BF16;
     }
-    if (has_amx_bf16()) {
+    if (few_cpu_has_amx()) {
         *say = "the CPU has AMX tiles for bf16";
         return FEW_PRECISION_BF16;
     }

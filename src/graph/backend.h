@@ -68,6 +68,9 @@ typedef struct few_backend {
 
 extern const few_backend few_backend_cpu;
 
+/* Whether the CPU multiplies bf16 in tiles (AMX). */
+bool few_cpu_has_amx(void);
+
 /* What AUTO means on this machine, and the reason in words (static text) when why is not NULL. */
 few_precision few_cpu_resolve(few_precision p, const char **why);
 

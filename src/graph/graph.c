@@ -109,7 +109,7 @@ static void *grow(void *array, int n, int *room, size_t size)
     return p;
 }
 
-static few_val add_tensor(few_graph *g, few_source source, few_dtype dtype, few_shape shape)
+static few_val add_tensor(few_graph *g, few_origin source, few_dtype dtype, few_shape shape)
 {
     few_tensor *p = grow(g->tensors, g->n_tensors, &g->room_tensors, sizeof *p);
     if (!p)

@@ -31,17 +31,17 @@ size_t few_dtype_size(few_dtype t);                            /* ACT counts as 
 typedef int32_t few_val; /* a tensor's index in its graph, or FEW_NONE */
 
 /* Where a tensor's bytes come from. */
-typedef enum few_source {
+typedef enum few_origin {
     FEW_FROM_NODE,  /* computed */
     FEW_FROM_INPUT, /* bound at run time; dim 0 is the batch unless `shared` */
     FEW_FROM_PARAM, /* a parameter of a set (live, teacher, ...), bound at run time */
     FEW_FROM_CONST  /* part of the graph */
-} few_source;
+} few_origin;
 
 typedef struct few_tensor {
     few_shape shape;
     few_dtype dtype;
-    few_source source;
+    few_origin source;
     int node, slot; /* producer, when FROM_NODE */
     int set, param; /* when FROM_PARAM */
     bool shared;    /* an input without a batch dimension */

@@ -62,7 +62,7 @@ void few_conv_each(const few_conv_dims *d, few_conv_visit f, void *user)
 
 static few_status infer(few_infer *c)
 {
-    few_conv_dims d;
+    few_conv_dims d = { 0 };
     if (!c->in[W])
         return few_infer_fail(c, "the weight is missing");
     FEW_TRY(few_conv_infer(c, &c->in[X]->shape, &c->in[W]->shape, &d));

@@ -3,7 +3,7 @@
 
 static few_status infer(few_infer *c)
 {
-    few_conv_dims d;
+    few_conv_dims d = { 0 };
     if (!c->in[1] || c->in[1]->shape.rank != 4 || c->in[0]->shape.rank != 4)
         return few_infer_fail(c, "the input and dy must have rank 4");
     const few_shape w = FEW_SHAPE(c->in[1]->shape.d[3], c->in[0]->shape.d[3], c->node->a.i[3],

@@ -332,25 +332,25 @@ static few_status history_entry(const few_config *c, few_trainer *t, few_error *
     return FEW_OK;
 }
 
-/* The description of what is to be trained, without a teacher to copy from. */
-static few_status new_spec(const few_config *c, few_trainer *t, few_error *err)
+few_status few_config_spec(const few_config *c, const few_net_shape *shape, few_spec *s,
+                           few_error *err)
 {
-    few_spec *s = &t->spec;
-    const few_net_shape shape = { t->data.h, t->data.w, t->data.c, t->data.classes };
-    s->height = t->data.h;
-    s->width = t->data.w;
-    s->channels = t->data.c;
-    s->classes = t->data.classes;
+    memset(s, 0, sizeof *s);
+    s->height = shape->h;
+    s->width = shape->w;
+    s->channels = shape->c;
+    s->classes = shape->classes;
     s->network = c->network;
     s->time_scale = c->model.time_scale;
     s->prediction = few_param_find(c->model.prediction, err);
-    if (!s->prediction)
-        return FEW_ECONFIG;
+    s->kind = few_strdup(c->method->name);
+    if (!s->prediction || !s->kind)
+        return s->kind ? FEW_ECONFIG : few_fail(err, FEW_ENOMEM, "out of memory for a description");
     json_t *schedule = few_schedule_to_json(&c->schedule);
     const few_status st = few_schedule_from_json(&s->schedule, schedule, "schedule", err);
     json_decref(schedule);
     FEW_TRY(st);
-    return c->network->make(c->network_options, &shape, &s->config, err);
+    return c->network->make(c->network_options, shape, &s->config, err);
 }
 
 static few_status name_things(const few_config *c, few_trainer *t, few_error *err)
@@ -377,11 +377,22 @@ static few_status name_things(const few_config *c, few_trainer *t, few_error *er
 
 few_status few_config_trainer(const few_config *c, few_trainer *t, few_error *err)
 {
+    few_dataset data;
+    memset(t, 0, sizeof *t);
+    if (!c->data.path)
+        return few_fail(err, FEW_ECONFIG, "data.path is missing: make a pack with 'fewstep data pack'");
+    FEW_TRY(few_dataset_open(&data, c->data.path, err));
+    return few_config_trainer_on(c, &data, NULL, t, err);
+}
+
+few_status few_config_trainer_on(const few_config *c, const few_dataset *data, few_net *teacher,
+                                 few_trainer *t, few_error *err)
+{
     memset(t, 0, sizeof *t);
     t->method = c->method;
     t->flip = c->data.flip;
-    if (!c->data.path)
-        return few_fail(err, FEW_ECONFIG, "data.path is missing: make a pack with 'fewstep data pack'");
+    t->data = *data;
+    t->teacher = teacher;
     if (c->method->makes_student != (c->student.steps > 0))
         return few_fail(err, FEW_ECONFIG,
                         c->method->makes_student
@@ -389,22 +400,25 @@ few_status few_config_trainer(const few_config *c, few_trainer *t, few_error *er
                             : "method '%s' makes a teacher: student.steps must be 0",
                         c->method->name);
     FEW_TRY(few_options_copy(few_train_table, &t->train, &c->train, err));
-    FEW_TRY(fresh(c->method->options, c->method->options_size, &t->method_options, err));
-    few_options_clear(c->method->options, t->method_options);
+    t->method_options = few_calloc(1, c->method->options_size + 1);
+    if (!t->method_options)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a configuration");
     FEW_TRY(few_options_copy(c->method->options, t->method_options, c->method_options, err));
-    FEW_TRY(few_dataset_open(&t->data, c->data.path, err));
-    if (c->student.teacher) {
+    if (!t->teacher && c->student.teacher) {
         t->teacher = few_calloc(1, sizeof *t->teacher);
         if (!t->teacher)
             return few_fail(err, FEW_ENOMEM, "out of memory for the teacher");
         FEW_TRY(few_net_load(t->teacher, c->student.teacher, err));
+    }
+    if (t->teacher) {
         if (t->teacher->spec.steps)
             return few_fail(err, FEW_ECONFIG,
                             "'%s' is a %d-step student; a teacher must be a diffusion model",
                             c->student.teacher, t->teacher->spec.steps);
         FEW_TRY(few_spec_copy(&t->spec, &t->teacher->spec, err));
     } else {
-        FEW_TRY(new_spec(c, t, err));
+        const few_net_shape shape = { data->h, data->w, data->c, data->classes };
+        FEW_TRY(few_config_spec(c, &shape, &t->spec, err));
     }
     t->spec.steps = c->student.steps;
     t->spec.null_class = t->spec.classes > 0 && c->train.label_drop > 0;

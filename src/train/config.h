@@ -56,5 +56,12 @@ void few_config_clear(few_config *c);
 
 /* A trainer ready to start: data and teacher opened, spec made (a student's from its teacher's). */
 few_status few_config_trainer(const few_config *c, few_trainer *t, few_error *err);
+/* The same on data that are already open (owned by t from then on); teacher may be NULL, else it is
+ * taken over instead of loading student.teacher. For plans and benchmarks. */
+few_status few_config_trainer_on(const few_config *c, const few_dataset *data, few_net *teacher,
+                                 few_trainer *t, few_error *err);
+/* The description of the network a configuration asks for, on images of this shape. */
+few_status few_config_spec(const few_config *c, const few_net_shape *shape, few_spec *out,
+                           few_error *err);
 
 #endif

@@ -10,14 +10,14 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { MIXTURE_POINTS = 65536 };
+enum { MIXTURE_POINTS = 65536, RANDOM_IMAGES = 256 };
 
 static few_status open_mixture(few_dataset *d, few_error *err)
 {
     d->n = MIXTURE_POINTS;
     d->h = d->w = d->c = 1;
-    d->points_bytes = MIXTURE_POINTS * sizeof(float);
-    d->points = few_big_alloc(d->points_bytes);
+    d->owned = MIXTURE_POINTS * sizeof(float);
+    d->points = few_big_alloc(d->owned);
     if (!d->points)
         return few_fail(err, FEW_ENOMEM, "out of memory for the mixture");
     for (uint32_t i = 0; i < MIXTURE_POINTS; i++) {
@@ -27,7 +27,7 @@ static few_status open_mixture(few_dataset *d, few_error *err)
         few_philox_normal((uint32_t[4]){ 0, FEW_RNG_NOISE, 0, i }, key, z);
         d->points[i] = (float)(u[0] < 0.3 ? -0.6 + 0.2 * z[0] : 0.5 + 0.1 * z[0]);
     }
-    const XXH128_hash_t h = XXH3_128bits(d->points, d->points_bytes);
+    const XXH128_hash_t h = XXH3_128bits(d->points, d->owned);
     snprintf(d->hash, sizeof d->hash, "%016llx%016llx", (unsigned long long)h.high64,
              (unsigned long long)h.low64);
     snprintf(d->name, sizeof d->name, "mixture");
@@ -55,16 +55,38 @@ few_status few_dataset_open(few_dataset *d, const char *path, few_error *err)
     return FEW_OK;
 }
 
+few_status few_dataset_random(few_dataset *d, int h, int w, int c, int classes, few_error *err)
+{
+    *d = (few_dataset){ .n = RANDOM_IMAGES, .h = h, .w = w, .c = c, .classes = classes };
+    d->owned = (size_t)RANDOM_IMAGES * (size_t)(h * w * c);
+    d->bytes = few_big_alloc(d->owned);
+    if (!d->bytes)
+        return few_fail(err, FEW_ENOMEM, "out of memory for random images");
+    for (size_t i = 0; i < d->owned; i += 4) {
+        uint32_t u[4];
+        few_philox((uint32_t[4]){ (uint32_t)i, 0, 0, 0 }, (uint32_t[2]){ 1, 2 }, u);
+        memcpy(d->bytes + i, u, d->owned - i < 4 ? d->owned - i : 4);
+    }
+    snprintf(d->name, sizeof d->name, "random");
+    return FEW_OK;
+}
+
+bool few_dataset_is_float(const few_dataset *d)
+{
+    return d->points != NULL;
+}
+
 void few_dataset_close(few_dataset *d)
 {
     few_pack_close(d->pack);
-    few_big_free(d->points, d->points_bytes);
+    few_big_free(d->points, d->points ? d->owned : 0);
+    few_big_free(d->bytes, d->bytes ? d->owned : 0);
     memset(d, 0, sizeof *d);
 }
 
 size_t few_dataset_sample_bytes(const few_dataset *d)
 {
-    return (size_t)d->h * (size_t)d->w * (size_t)d->c * (d->pack ? 1 : sizeof(float));
+    return (size_t)d->h * (size_t)d->w * (size_t)d->c * (d->points ? sizeof(float) : 1);
 }
 
 void few_dataset_batch(const few_dataset *d, uint64_t seed, int64_t step, int64_t batch, bool flip,
@@ -76,12 +98,12 @@ void few_dataset_batch(const few_dataset *d, uint64_t seed, int64_t step, int64_
         const int64_t k = (int64_t)few_random_permute(seed, (uint32_t)(at / n), n, at % n);
         uint8_t *to = (uint8_t *)x + (size_t)i * bytes;
         if (!d->pack)
-            memcpy(to, d->points + k * d->h * d->w * d->c, bytes);
+            memcpy(to, (d->points ? (const uint8_t *)d->points : d->bytes) + (size_t)k * bytes, bytes);
         else if (flip && few_random_below(seed, FEW_RNG_FLIP, (uint32_t)step, (uint32_t)i, 0, 2))
             few_flip_pixels(to, few_pack_image(d->pack, k), d->h, d->w, d->c);
         else
             memcpy(to, few_pack_image(d->pack, k), bytes);
         if (label)
-            label[i] = d->classes ? few_pack_label(d->pack, k) : 0;
+            label[i] = d->pack && d->classes ? few_pack_label(d->pack, k) : 0;
     }
 }

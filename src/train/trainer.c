@@ -162,7 +162,7 @@ few_status few_trainer_start(few_trainer *t, bool from_scratch, few_error *err)
     few_graph_use_set(&t->graph, FEW_SET_LIVE, &t->params);
     if (t->teacher)
         few_graph_use_set(&t->graph, FEW_SET_TEACHER, &t->teacher->params);
-    few_method_build(&t->ctx, t->data.pack == NULL, true);
+    few_method_build(&t->ctx, few_dataset_is_float(&t->data), true);
     FEW_TRY(few_graph_status(&t->graph, err));
     const few_plan_options po = { .precision = precision_of(o->precision), .workers = o->threads };
     FEW_TRY(few_backend_cpu.compile(&t->graph, &po, &t->plan, err));

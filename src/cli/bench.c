@@ -1,0 +1,210 @@
+/* fewstep bench step: images a second of training, distilling and sampling, on random data. */
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/thread.h"
+#include "cli/command.h"
+#include "sampler/draw.h"
+#include "train/config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+struct options {
+    char *precision;
+    int64_t batch;
+    int repeat, threads, size, channels, classes;
+};
+
+static const few_option table[] = {
+    { "precision", FEW_OPT_CHOICE, offsetof(struct options, precision), "auto", 0, 0,
+      "of activations", "auto|f32|bf16" },
+    { "batch", FEW_OPT_I64, offsetof(struct options, batch), "64", 1, 65536, "images of a step", NULL },
+    { "repeat", FEW_OPT_INT, offsetof(struct options, repeat), "5", 1, 1000,
+      "measurements of each; the median counts", NULL },
+    { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all", NULL },
+    { "size", FEW_OPT_INT, offsetof(struct options, size), "32", 1, 4096,
+      "side of the images, when the data are not there", NULL },
+    { "channels", FEW_OPT_INT, offsetof(struct options, channels), "3", 1, 16, "of the images", NULL },
+    { "classes", FEW_OPT_INT, offsetof(struct options, classes), "10", 0, 1 << 20, "of the images",
+      NULL },
+    { .name = NULL },
+};
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *v, int n)
+{
+    qsort(v, (size_t)n, sizeof *v, by_value);
+    return n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
+}
+
+static few_status open_data(const struct options *o, const few_config *c, few_dataset *d,
+                            few_error *err)
+{
+    if (c->data.path && few_is_file(c->data.path))
+        return few_dataset_open(d, c->data.path, err);
+    return few_dataset_random(d, o->size, o->size, o->channels, o->classes, err);
+}
+
+/* Median images a second over `repeat` steps, after two to warm up. */
+static few_status time_steps(few_trainer *t, int repeat, double *out, few_error *err)
+{
+    double *v = few_malloc((size_t)repeat * sizeof *v);
+    few_step_result r;
+    few_status st = v ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory");
+    for (int k = -2; k < repeat && st == FEW_OK; k++) {
+        const double start = few_now();
+        st = few_trainer_step(t, &r, err);
+        if (k >= 0)
+            v[k] = (double)t->train.batch / (few_now() - start);
+    }
+    if (st == FEW_OK)
+        *out = median(v, repeat);
+    few_free(v);
+    return st;
+}
+
+static few_status time_sampling(const few_trainer *t, int64_t n, const struct options *o, double *out,
+                                few_error *err)
+{
+    const few_spec *s = &t->spec;
+    const few_drawer_options po = { .precision = !strcmp(o->precision, "f32")    ? FEW_PRECISION_F32
+                                                 : !strcmp(o->precision, "bf16") ? FEW_PRECISION_BF16
+                                                                                 : FEW_PRECISION_AUTO,
+                                    .workers = o->threads,
+                                    .images = n };
+    few_drawer *d = NULL;
+    float *images = few_malloc((size_t)(n * s->height * s->width * s->channels) * sizeof(float));
+    double *v = few_malloc((size_t)o->repeat * sizeof *v);
+    const few_draw draw = { .sampler = &few_sampler_ddim, .steps = 8 };
+    few_status st = images && v ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory");
+    if (st == FEW_OK)
+        st = few_drawer_create(s, few_trainer_weights(t), &po, &d, err);
+    for (int k = -1; k < o->repeat && st == FEW_OK; k++) {
+        const double start = few_now();
+        st = few_drawer_draw(d, &draw, n, images, err);
+        if (k >= 0)
+            v[k] = (double)(n * draw.steps) / (few_now() - start);
+    }
+    if (st == FEW_OK)
+        *out = median(v, o->repeat);
+    few_drawer_free(d);
+    few_free(images);
+    few_free(v);
+    return st;
+}
+
+struct figures {
+    double train, distill, sample[3];
+    const char *precision;
+};
+static const int64_t sizes[3] = { 1, 16, 64 };
+
+/* The network as a teacher, timed; then an 8-step student distilled from its own weights. */
+static few_status measure(const struct options *o, few_config *c, struct figures *f, few_error *err)
+{
+    few_dataset d;
+    few_trainer t = { 0 }, s = { 0 };
+    few_status st = FEW_OK;
+    few_net *teacher = NULL;
+    c->train.batch = o->batch;
+    c->train.threads = o->threads;
+    c->student.steps = 0;
+    few_free(c->student.teacher);
+    c->student.teacher = NULL;
+    FEW_TRY(few_config_set(c, "train.precision", o->precision, "--precision", err));
+    FEW_TRY(few_config_set(c, "method.name", "diffusion", "bench", err));
+    while (c->train.batch % c->train.slice)
+        c->train.slice--;
+    FEW_TRY(open_data(o, c, &d, err));
+    FEW_GOTO(few_config_trainer_on(c, &d, NULL, &t, err));
+    FEW_GOTO(few_trainer_start(&t, true, err));
+    FEW_GOTO(time_steps(&t, o->repeat, &f->train, err));
+    for (int k = 0; k < 3; k++)
+        FEW_GOTO(time_sampling(&t, sizes[k], o, &f->sample[k], err));
+    few_plan_report r;
+    few_backend_cpu.report(t.plan, &r);
+    f->precision = r.precision == FEW_PRECISION_BF16 ? "bf16" : "f32";
+
+    teacher = few_calloc(1, sizeof *teacher);
+    if (!teacher) {
+        st = few_fail(err, FEW_ENOMEM, "out of memory");
+        goto cleanup;
+    }
+    FEW_GOTO(few_spec_copy(&teacher->spec, &t.spec, err));
+    FEW_GOTO(few_spec_params(&teacher->spec, &teacher->params, err));
+    teacher->master = few_big_alloc((size_t)teacher->params.count * sizeof(float));
+    if (!teacher->master) {
+        st = few_fail(err, FEW_ENOMEM, "out of memory");
+        goto cleanup;
+    }
+    memcpy(teacher->master, t.state.master, (size_t)teacher->params.count * sizeof(float));
+    few_trainer_free(&t);
+    FEW_GOTO(few_config_set(c, "method.name", "mcd", "bench", err));
+    c->student.steps = 8;
+    FEW_GOTO(open_data(o, c, &d, err));
+    st = few_config_trainer_on(c, &d, teacher, &s, err);
+    teacher = NULL; /* s owns it */
+    FEW_GOTO(st);
+    FEW_GOTO(few_trainer_start(&s, false, err));
+    FEW_GOTO(time_steps(&s, o->repeat, &f->distill, err));
+cleanup:
+    if (teacher)
+        few_net_free(teacher);
+    few_free(teacher);
+    few_trainer_free(&t);
+    few_trainer_free(&s);
+    return st;
+}
+
+static int run(const void *options, int n_args, char **args)
+{
+    const struct options *o = options;
+    few_error err = { 0 };
+    few_config c;
+    struct figures f = { 0 };
+    struct rusage usage;
+    (void)n_args;
+    if (strcmp(args[0], "step") != 0) {
+        fprintf(stderr, "fewstep bench: unknown benchmark '%s'; there is: bench step CONFIG\n", args[0]);
+        return FEW_EXIT_USAGE;
+    }
+    if (few_config_load(&c, args[1], NULL, &err) != FEW_OK)
+        return few_cli_fail(&err);
+    const few_status st = measure(o, &c, &f, &err);
+    few_config_clear(&c);
+    if (st != FEW_OK)
+        return few_cli_fail(&err);
+    getrusage(RUSAGE_SELF, &usage);
+    if (few_cli_state.json)
+        printf("{\"train_images_per_second\": %.2f, \"distill_images_per_second\": %.2f, "
+               "\"sample_images_per_second\": {\"1\": %.2f, \"16\": %.2f, \"64\": %.2f}, "
+               "\"peak_rss_bytes\": %" PRId64 ", \"precision\": \"%s\"}\n",
+               f.train, f.distill, f.sample[0], f.sample[1], f.sample[2],
+               (int64_t)usage.ru_maxrss * 1024, f.precision);
+    else
+        printf("precision %s, batch %" PRId64 ", medians of %d, images/s\n  training      %.1f\n"
+               "  distillation  %.1f\n  one evaluation: batch 1 %.1f, batch 16 %.1f, batch 64 %.1f\n"
+               "  peak memory   %.0f MB\n",
+               f.precision, o->batch, o->repeat, f.train, f.distill, f.sample[0], f.sample[1],
+               f.sample[2], (double)usage.ru_maxrss / 1024);
+    return FEW_EXIT_OK;
+}
+
+const few_command few_command_bench = {
+    .name = "bench",
+    .help = "how fast training, distilling and sampling are here",
+    .usage = "bench step CONFIG [--json] [--precision P] [--batch N] [--repeat R]",
+    .options = table,
+    .options_size = sizeof(struct options),
+    .min_args = 2,
+    .max_args = 2,
+    .run = run,
+};

@@ -1,0 +1,180 @@
+/* fewstep doctor: what the CPU offers, what was chosen and why, and whether the libraries work. */
+#include "base/alloc.h"
+#include "base/thread.h"
+#include "cli/command.h"
+#include "cpu/simd.h"
+#include "graph/backend.h"
+#include "op/ops.h"
+
+#include <archive.h>
+#include <jansson.h>
+#include <math.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <png.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include <yaml.h>
+
+struct finding {
+    char name[32], text[256];
+    bool bad;
+};
+
+struct findings {
+    struct finding v[32];
+    int n;
+};
+
+static void add(struct findings *f, bool bad, const char *name, const char *fmt, ...)
+    FEW_PRINTF(4, 5);
+static void add(struct findings *f, bool bad, const char *name, const char *fmt, ...)
+{
+    struct finding *x = &f->v[f->n++];
+    va_list ap;
+    snprintf(x->name, sizeof x->name, "%s", name);
+    va_start(ap, fmt);
+    vsnprintf(x->text, sizeof x->text, fmt, ap);
+    va_end(ap);
+    x->bad = bad;
+}
+
+static void cpu(struct findings *f)
+{
+    few_strbuf b;
+    few_strbuf_init(&b);
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2"))
+        few_strbuf_add(&b, "AVX2 ");
+    if (__builtin_cpu_supports("avx512f"))
+        few_strbuf_add(&b, "AVX-512 ");
+#endif
+    const char *why;
+    if (few_cpu_has_amx())
+        few_strbuf_add(&b, "AMX bf16");
+    add(f, false, "cpu", "%s", b.n ? b.s : "no vector extensions that are used");
+    few_strbuf_free(&b);
+    const few_simd *s = few_simd_get(&why);
+    add(f, false, "kernels", "%s: %s", s->name, why ? why : "the best this CPU has");
+    const few_precision p = few_cpu_resolve(FEW_PRECISION_AUTO, &why);
+    add(f, false, "precision", "auto is %s: %s", p == FEW_PRECISION_BF16 ? "bf16" : "f32", why);
+    add(f, false, "threads", "%d of %ld cores (affinity, cgroup quota and FEW_THREADS)",
+        few_thread_count(), sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+static void machine(struct findings *f)
+{
+    const double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1e9;
+    struct statvfs s;
+    add(f, memory < 1, "memory", "%.1f GB%s", memory, memory < 1 ? ": training wants 1 GB" : "");
+    if (statvfs(".", &s) == 0) {
+        const double free_gb = (double)s.f_bavail * (double)s.f_frsize / 1e9;
+        add(f, free_gb < 0.5, "disk", "%.1f GB free here%s", free_gb,
+            free_gb < 0.5 ? ": a run wants 0.5 GB" : "");
+    }
+}
+
+static void libraries(struct findings *f)
+{
+    const dnnl_version_t *v = dnnl_version();
+    add(f, v->major < 2, "oneDNN", "%d.%d.%d", v->major, v->minor, v->patch);
+    add(f, false, "libpng", "%s", png_get_libpng_ver(NULL));
+    add(f, false, "libarchive", "%s", archive_version_string());
+    add(f, false, "libyaml", "%s", yaml_get_version_string());
+    add(f, false, "jansson", "%s", JANSSON_VERSION);
+    const unsigned x = XXH_versionNumber();
+    add(f, false, "xxhash", "%u.%u.%u", x / 10000, x / 100 % 100, x % 100);
+}
+
+/* A small convolution and norm through the kernels and through the references. */
+static void self_check(struct findings *f)
+{
+    few_graph g;
+    few_plan *plan = NULL;
+    few_error err = { 0 };
+    float x[2 * 8 * 8 * 16], w[16 * 16 * 9], y[2 * 8 * 8 * 16];
+    double worst = INFINITY;
+    few_graph_init(&g);
+    few_graph_label(&g, "check");
+    const few_val in = few_graph_input(&g, "x", FEW_F32, FEW_SHAPE(2, 8, 8, 16), false);
+    const few_val weight = few_graph_input(&g, "w", FEW_F32, FEW_SHAPE(16, 16, 3, 3), true);
+    const few_val c = few_conv2d(&g, in, weight, FEW_NONE, FEW_NONE, 1, 1, 1);
+    const few_val out = few_affine(
+        &g, few_group_norm(&g, c, FEW_NONE, FEW_NONE, FEW_NONE, FEW_NONE, 4, true, 1e-5), 1, 0);
+    few_graph_output(&g, out, "y");
+    for (size_t i = 0; i < FEW_COUNT(x); i++)
+        x[i] = (float)sin(0.37 * (double)i);
+    for (size_t i = 0; i < FEW_COUNT(w); i++)
+        w[i] = (float)cos(0.71 * (double)i);
+    const few_plan_options o = { .precision = FEW_PRECISION_F32, .workers = 1 };
+    double **v = few_calloc((size_t)g.n_tensors, sizeof *v);
+    double *xd = few_malloc(sizeof x * 2), *wd = few_malloc(sizeof w * 2);
+    if (v && xd && wd && few_backend_cpu.compile(&g, &o, &plan, &err) == FEW_OK) {
+        for (size_t i = 0; i < FEW_COUNT(x); i++)
+            xd[i] = (double)x[i];
+        for (size_t i = 0; i < FEW_COUNT(w); i++)
+            wd[i] = (double)w[i];
+        v[in] = xd;
+        v[weight] = wd;
+        few_backend_cpu.bind(plan, "x", x, &err);
+        few_backend_cpu.bind(plan, "w", w, &err);
+        few_backend_cpu.bind(plan, "y", y, &err);
+        if (few_backend_cpu.run(plan, 2, &err) == FEW_OK && few_reference_run(&g, v, &err) == FEW_OK) {
+            worst = 0;
+            for (size_t i = 0; i < FEW_COUNT(y); i++)
+                worst = fmax(worst, fabs((double)y[i] - v[out][i]));
+        }
+        few_reference_free(&g, v);
+    }
+    if (worst < 1e-4)
+        add(f, false, "self-check", "convolution and norm agree with their references to %.1e", worst);
+    else
+        add(f, true, "self-check", "convolution and norm are wrong by %g: %s", worst,
+            err.text[0] ? err.text : "reinstall libdnnl-dev, try FEW_ISA=portable");
+    few_backend_cpu.release(plan);
+    few_graph_clear(&g);
+    few_free(v);
+    few_free(xd);
+    few_free(wd);
+}
+
+static int run(const void *options, int n_args, char **args)
+{
+    struct findings f = { .n = 0 };
+    int bad = 0;
+    (void)options;
+    (void)n_args;
+    (void)args;
+    cpu(&f);
+    machine(&f);
+    libraries(&f);
+    self_check(&f);
+    json_t *all = json_object();
+    for (int k = 0; k < f.n; k++) {
+        bad += f.v[k].bad;
+        json_object_set_new(all, f.v[k].name,
+                            json_pack("{s:b, s:s}", "ok", !f.v[k].bad, "text", f.v[k].text));
+        if (!few_cli_state.json)
+            printf("%-5s %-12s %s\n", f.v[k].bad ? "BAD" : "ok", f.v[k].name, f.v[k].text);
+    }
+    if (few_cli_state.json) {
+        char *text = json_dumps(all, JSON_INDENT(1));
+        puts(text ? text : "{}");
+        free(text);
+    }
+    json_decref(all);
+    return bad ? FEW_EXIT_FAILURE : FEW_EXIT_OK;
+}
+
+const few_command few_command_doctor = {
+    .name = "doctor",
+    .help = "what this machine offers and whether everything works",
+    .usage = "doctor [--json]",
+    .min_args = 0,
+    .max_args = 0,
+    .run = run,
+};
