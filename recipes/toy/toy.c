@@ -127,7 +127,8 @@ static void one_step(const few_spec *spec, const void *options, int k, int n, fe
 }
 
 /* z[i, k] = point i after k of n steps, from z[i, 0]. */
-static few_status trace(const few_net *net, const char *sampler, int steps, float *z, few_error *err)
+static few_status trace(const few_net *net, const char *sampler, int steps, float *z,
+                        few_error *err)
 {
     const few_drawer_options o = {
         .precision = FEW_PRECISION_F32, .workers = 1, .slice = 256, .images = POINTS
@@ -177,8 +178,9 @@ static void figure_init(struct figure *f)
         f->data_z[i] = -1.5 + 2.5 * i / (GRID - 1.0);
         f->data_p[i] = mixture_density(f->data_z[i]);
     }
-    few_strbuf_addf(&f->svg, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
-                             "viewBox=\"0 0 %d %d\">\n",
+    few_strbuf_addf(&f->svg,
+                    "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+                    "viewBox=\"0 0 %d %d\">\n",
                     2 * WIDTH, 2 * HEIGHT, 2 * WIDTH, 2 * HEIGHT);
 }
 
@@ -192,7 +194,8 @@ static few_status figure_add(struct figure *f, const char *title, const float *z
     for (int k = 0; k <= drawn; k++) {
         t[k] = 1 - (double)k / drawn;
         for (int i = 0; i < N; i++)
-            path[i * (drawn + 1) + k] = z[(i * EACH + EACH / 2) * (steps + 1) + k * (steps / drawn)];
+            path[i * (drawn + 1) + k] =
+                z[(i * EACH + EACH / 2) * (steps + 1) + k * (steps / drawn)];
     }
     const few_paths paths = { .t = t, .z = path, .n_times = drawn + 1, .n_paths = N };
     const few_density truth[] = {
@@ -259,7 +262,8 @@ static few_status run(const char *recipes, const char *runs, const char *svg, st
         for (int k = 0; k < N_SIZES && st == FEW_OK; k++) {
             few_net net = { 0 };
             char *student = NULL, title[64];
-            snprintf(title, sizeof title, "%s in %d step%s", methods[m], sizes[k], &"s"[sizes[k] == 1]);
+            snprintf(title, sizeof title, "%s in %d step%s", methods[m], sizes[k],
+                     &"s"[sizes[k] == 1]);
             const double start = few_now();
             st = train(recipes, methods[m], file, sizes[k], runs, &net, &student, err);
             fprintf(stderr, "%s %.1f s\n", title, few_now() - start);

@@ -16,7 +16,7 @@ typedef struct few_atomic_file {
 
 few_status few_atomic_open(few_atomic_file *a, const char *path, few_error *err);
 few_status few_atomic_commit(few_atomic_file *a, few_error *err); /* closes in every case */
-void few_atomic_abandon(few_atomic_file *a);                      /* fine after commit or failed open */
+void few_atomic_abandon(few_atomic_file *a); /* fine after commit or failed open */
 
 /* Write a whole buffer that way. */
 few_status few_write_file(const char *path, const void *data, size_t n, few_error *err);

@@ -18,16 +18,16 @@
 #include <jansson.h>
 
 typedef enum few_option_type {
-    FEW_OPT_BOOL,   /* bool: true, false, yes, no, on, off, 1, 0 */
-    FEW_OPT_INT,    /* int */
-    FEW_OPT_I64,    /* int64_t; accepts 5k, 2M (powers of ten) */
-    FEW_OPT_U64,    /* uint64_t, for seeds */
-    FEW_OPT_DOUBLE, /* double, finite; the range is inclusive; min == max means no range */
-    FEW_OPT_STRING, /* char *; default NULL means absent */
-    FEW_OPT_CHOICE, /* char *; `choices` lists "a|b|c" */
-    FEW_OPT_INTS,   /* few_ints: 1,2,2 or a YAML list */
-    FEW_OPT_DOUBLES,/* few_doubles */
-    FEW_OPT_STRINGS /* few_strings */
+    FEW_OPT_BOOL,    /* bool: true, false, yes, no, on, off, 1, 0 */
+    FEW_OPT_INT,     /* int */
+    FEW_OPT_I64,     /* int64_t; accepts 5k, 2M (powers of ten) */
+    FEW_OPT_U64,     /* uint64_t, for seeds */
+    FEW_OPT_DOUBLE,  /* double, finite; the range is inclusive; min == max means no range */
+    FEW_OPT_STRING,  /* char *; default NULL means absent */
+    FEW_OPT_CHOICE,  /* char *; `choices` lists "a|b|c" */
+    FEW_OPT_INTS,    /* few_ints: 1,2,2 or a YAML list */
+    FEW_OPT_DOUBLES, /* few_doubles */
+    FEW_OPT_STRINGS  /* few_strings */
 } few_option_type;
 
 typedef struct few_ints {
@@ -61,8 +61,8 @@ few_status few_options_copy(const few_option *table, void *dst, const void *src,
 
 /* Set one option from text. `where` names the place for the message ("a.yaml:12" or "--lr").
  * Unknown names are refused with the nearest known one. On failure the field is unchanged. */
-few_status few_option_set(const few_option *table, void *target, const char *name,
-                          const char *text, const char *where, few_error *err);
+few_status few_option_set(const few_option *table, void *target, const char *name, const char *text,
+                          const char *where, few_error *err);
 const few_option *few_option_find(const few_option *table, const char *name);
 
 /* Set from a JSON object (numbers, strings, booleans, lists, null = absent); the reverse; and the

@@ -21,13 +21,16 @@ struct options {
 static const few_option table[] = {
     { "precision", FEW_OPT_CHOICE, offsetof(struct options, precision), "auto", 0, 0,
       "of activations", "auto|f32|bf16" },
-    { "batch", FEW_OPT_I64, offsetof(struct options, batch), "64", 1, 65536, "images of a step", NULL },
+    { "batch", FEW_OPT_I64, offsetof(struct options, batch), "64", 1, 65536, "images of a step",
+      NULL },
     { "repeat", FEW_OPT_INT, offsetof(struct options, repeat), "5", 1, 1000,
       "measurements of each; the median counts", NULL },
-    { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all", NULL },
+    { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all",
+      NULL },
     { "size", FEW_OPT_INT, offsetof(struct options, size), "32", 1, 4096,
       "side of the images, when the data are not there", NULL },
-    { "channels", FEW_OPT_INT, offsetof(struct options, channels), "3", 1, 16, "of the images", NULL },
+    { "channels", FEW_OPT_INT, offsetof(struct options, channels), "3", 1, 16, "of the images",
+      NULL },
     { "classes", FEW_OPT_INT, offsetof(struct options, classes), "10", 0, 1 << 20, "of the images",
       NULL },
     { .name = NULL },
@@ -71,13 +74,14 @@ static few_status time_steps(few_trainer *t, int repeat, double *out, few_error 
     return st;
 }
 
-static few_status time_sampling(const few_trainer *t, int64_t n, const struct options *o, double *out,
-                                few_error *err)
+static few_status time_sampling(const few_trainer *t, int64_t n, const struct options *o,
+                                double *out, few_error *err)
 {
     const few_spec *s = &t->spec;
-    const few_drawer_options po = { .precision = !strcmp(o->precision, "f32")    ? FEW_PRECISION_F32
-                                                 : !strcmp(o->precision, "bf16") ? FEW_PRECISION_BF16
-                                                                                 : FEW_PRECISION_AUTO,
+    const few_drawer_options po = { .precision = !strcmp(o->precision, "f32") ? FEW_PRECISION_F32
+                                                 : !strcmp(o->precision, "bf16")
+                                                     ? FEW_PRECISION_BF16
+                                                     : FEW_PRECISION_AUTO,
                                     .workers = o->threads,
                                     .images = n };
     few_drawer *d = NULL;
@@ -173,7 +177,8 @@ static int run(const void *options, int n_args, char **args)
     struct rusage usage;
     (void)n_args;
     if (strcmp(args[0], "step") != 0) {
-        fprintf(stderr, "fewstep bench: unknown benchmark '%s'; there is: bench step CONFIG\n", args[0]);
+        fprintf(stderr, "fewstep bench: unknown benchmark '%s'; there is: bench step CONFIG\n",
+                args[0]);
         return FEW_EXIT_USAGE;
     }
     if (few_config_load(&c, args[1], NULL, &err) != FEW_OK)
@@ -190,11 +195,12 @@ static int run(const void *options, int n_args, char **args)
                f.train, f.distill, f.sample[0], f.sample[1], f.sample[2],
                (int64_t)usage.ru_maxrss * 1024, f.precision);
     else
-        printf("precision %s, batch %" PRId64 ", medians of %d, images/s\n  training      %.1f\n"
-               "  distillation  %.1f\n  one evaluation: batch 1 %.1f, batch 16 %.1f, batch 64 %.1f\n"
-               "  peak memory   %.0f MB\n",
-               f.precision, o->batch, o->repeat, f.train, f.distill, f.sample[0], f.sample[1],
-               f.sample[2], (double)usage.ru_maxrss / 1024);
+        printf(
+            "precision %s, batch %" PRId64 ", medians of %d, images/s\n  training      %.1f\n"
+            "  distillation  %.1f\n  one evaluation: batch 1 %.1f, batch 16 %.1f, batch 64 %.1f\n"
+            "  peak memory   %.0f MB\n",
+            f.precision, o->batch, o->repeat, f.train, f.distill, f.sample[0], f.sample[1],
+            f.sample[2], (double)usage.ru_maxrss / 1024);
     return FEW_EXIT_OK;
 }
 

@@ -14,7 +14,7 @@ typedef struct few_command {
     const char *more;        /* text under the options of --help, or NULL */
     const few_option *options;
     size_t options_size;
-    int min_args, max_args;  /* positional; max_args < 0: any number */
+    int min_args, max_args; /* positional; max_args < 0: any number */
     int (*run)(const void *options, int n_args, char **args);
 } few_command;
 
@@ -43,7 +43,8 @@ void few_cli_say(const char *fmt, ...) FEW_PRINTF(1, 2);
 /* The same with "warning: " in front. */
 void few_cli_warn(const char *fmt, ...) FEW_PRINTF(1, 2);
 
-/* SIGINT and SIGTERM set a flag; a second one ends the program at once. The signal's number, or 0. */
+/* SIGINT and SIGTERM set a flag; a second one ends the program at once. The signal's number, or 0.
+ */
 void few_cli_catch_signals(void);
 int few_cli_signal(void);
 

@@ -65,7 +65,8 @@ static int pack(const struct options *o, int n, char **inputs)
     const few_progress_sink sink = few_progress_stderr(few_cli_state.quiet);
     if (!o->output || n < 1) {
         fprintf(stderr, "fewstep data pack: %s\n",
-                n < 1 ? "an input is missing: files or folders with images" : "-o FILE.few is missing");
+                n < 1 ? "an input is missing: files or folders with images"
+                      : "-o FILE.few is missing");
         return FEW_EXIT_USAGE;
     }
     few_cli_catch_signals();
@@ -80,8 +81,8 @@ static int pack(const struct options *o, int n, char **inputs)
     if (st != FEW_OK)
         return few_cli_fail(&err);
     if (few_cli_state.json)
-        printf("{\"output\": \"%s\", \"packed\": %" PRId64 ", \"skipped\": %" PRId64 "}\n", o->output,
-               r.packed, r.skipped);
+        printf("{\"output\": \"%s\", \"packed\": %" PRId64 ", \"skipped\": %" PRId64 "}\n",
+               o->output, r.packed, r.skipped);
     else
         few_cli_say("%s: %" PRId64 " images%s", o->output, r.packed,
                     r.skipped ? ", some left out" : "");
@@ -107,9 +108,9 @@ static void print_json(const few_pack_info *i)
     for (int k = 0; k < i->n_classes; k++)
         json_array_append_new(classes, json_pack("{s:s, s:I}", "name", i->classes[k].name, "count",
                                                  (json_int_t)i->classes[k].count));
-    json_t *o = json_pack("{s:I, s:i, s:i, s:i, s:o, s:s, s:s}", "count", (json_int_t)i->count, "height",
-                          i->height, "width", i->width, "channels", i->channels, "classes", classes,
-                          "source", i->source, "hash", i->hash);
+    json_t *o = json_pack("{s:I, s:i, s:i, s:i, s:o, s:s, s:s}", "count", (json_int_t)i->count,
+                          "height", i->height, "width", i->width, "channels", i->channels,
+                          "classes", classes, "source", i->source, "hash", i->hash);
     char *text = json_dumps(o, JSON_INDENT(1));
     puts(text ? text : "{}");
     free(text);
@@ -176,8 +177,9 @@ static int run(const void *options, int n_args, char **args)
 const few_command few_command_data = {
     .name = "data",
     .help = "make a pack of images, say what is in it, look at it",
-    .usage = "data pack INPUT... -o FILE.few [OPTIONS]\n       fewstep data info FILE.few [--verify]\n"
-             "       fewstep data sheet FILE.few -o FILE.png [-n N]",
+    .usage =
+        "data pack INPUT... -o FILE.few [OPTIONS]\n       fewstep data info FILE.few [--verify]\n"
+        "       fewstep data sheet FILE.few -o FILE.png [-n N]",
     .more = "INPUT: IDX files (.gz too), CIFAR-10 .bin, a folder or zip or tar of PNG and JPEG\n"
             "(sub-folder = class), EDM zips, .npy, .npz.\n",
     .options = table,

@@ -22,7 +22,8 @@ static const few_option table[] = {
       "mcd (default) or mct", NULL },
     { "config", FEW_OPT_STRING, offsetof(struct options, config), NULL, 0, 0,
       "configuration; absent: defaults, and the teacher's data", NULL },
-    { "data", FEW_OPT_STRING, offsetof(struct options, data), NULL, 0, 0, "pack to train on", NULL },
+    { "data", FEW_OPT_STRING, offsetof(struct options, data), NULL, 0, 0, "pack to train on",
+      NULL },
     FEW_TRAINING_OPTIONS(struct options),
     { .name = NULL },
 };

@@ -123,7 +123,8 @@ static void self_check(struct findings *f)
         few_backend_cpu.bind(plan, "x", x, &err);
         few_backend_cpu.bind(plan, "w", w, &err);
         few_backend_cpu.bind(plan, "y", y, &err);
-        if (few_backend_cpu.run(plan, 2, &err) == FEW_OK && few_reference_run(&g, v, &err) == FEW_OK) {
+        if (few_backend_cpu.run(plan, 2, &err) == FEW_OK &&
+            few_reference_run(&g, v, &err) == FEW_OK) {
             worst = 0;
             for (size_t i = 0; i < FEW_COUNT(y); i++)
                 worst = fmax(worst, fabs((double)y[i] - v[out][i]));
@@ -131,7 +132,8 @@ static void self_check(struct findings *f)
         few_reference_free(&g, v);
     }
     if (worst < 1e-4)
-        add(f, false, "self-check", "convolution and norm agree with their references to %.1e", worst);
+        add(f, false, "self-check", "convolution and norm agree with their references to %.1e",
+            worst);
     else
         add(f, true, "self-check", "convolution and norm are wrong by %g: %s", worst,
             err.text[0] ? err.text : "reinstall libdnnl-dev, try FEW_ISA=portable");

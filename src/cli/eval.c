@@ -1,4 +1,5 @@
-/* fewstep eval: the quality of checkpoints; and training of the feature network that measures it. */
+/* fewstep eval: the quality of checkpoints; and training of the feature network that measures it.
+ */
 #include "cli/command.h"
 
 #include "base/alloc.h"
@@ -43,9 +44,10 @@ static const few_option table[] = {
       "with 'features': the network's file", NULL },
     { "epochs", FEW_OPT_INT, offsetof(struct options, epochs), "6", 1, 1000,
       "with 'features': passes over the training images", NULL },
-    { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all", NULL },
-    { "precision", FEW_OPT_CHOICE, offsetof(struct options, precision), "auto", 0, 0,
-      "of sampling", "auto|f32|bf16" },
+    { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all",
+      NULL },
+    { "precision", FEW_OPT_CHOICE, offsetof(struct options, precision), "auto", 0, 0, "of sampling",
+      "auto|f32|bf16" },
     { .name = NULL },
 };
 
@@ -98,6 +100,9 @@ static int train_features(const struct options *o, const char *pack)
     few_status st = few_pack_open(&train, pack, &err);
     if (st == FEW_OK && o->reference)
         st = few_pack_open(&test, o->reference, &err);
+    const int64_t images = st == FEW_OK ? few_pack_get_info(train)->count : 0;
+    if (images < t.batch && images >= 16)
+        t.batch = (int)(images / 16 * 16);
     if (st == FEW_OK)
         st = few_features_train(train, test, name, o->output, &t, &err);
     few_progress_end(&bar);
@@ -156,12 +161,13 @@ static few_status open_references(struct evaluation *e, const char *first, few_e
     const char *data = e->net[0].spec.data_name;
     char features[512];
     snprintf(features, sizeof features, "pretrained/%s-features.safetensors", data ? data : "");
-    FEW_TRY(few_features_load(e->o->features ? e->o->features : features, e->o->threads, &e->features,
-                              err));
+    FEW_TRY(few_features_load(e->o->features ? e->o->features : features, e->o->threads,
+                              &e->features, err));
     char *test = find_pack(e->o->reference, first, true, data);
     char *train = find_pack(e->o->train, first, false, data);
-    few_status st = test ? few_pack_open(&e->test, test, err)
-                         : few_fail(err, FEW_EINVAL, "--reference PACK is missing: the test images");
+    few_status st = test
+                        ? few_pack_open(&e->test, test, err)
+                        : few_fail(err, FEW_EINVAL, "--reference PACK is missing: the test images");
     if (st == FEW_OK && train && few_is_file(train))
         st = few_pack_open(&e->train, train, err);
     few_free(test);
@@ -174,13 +180,14 @@ static few_status choose(struct evaluation *e, int k, few_error *err)
     const struct options *o = e->o;
     const few_spec *spec = &e->net[k].spec;
     few_quality_row *r = &e->row[k];
-    const few_sampler *s = o->sampler ? few_sampler_find(o->sampler, err) : few_sampler_default(spec);
+    const few_sampler *s =
+        o->sampler ? few_sampler_find(o->sampler, err) : few_sampler_default(spec);
     if (!s)
         return FEW_EINVAL;
     if (spec->steps && strcmp(s->name, "multistep") != 0 && e->n > 1)
         s = few_sampler_default(spec); /* a sampler for the teachers among several */
-    const int steps = o->steps && !(spec->steps && e->n > 1) ? o->steps
-                                                             : few_sampler_default_steps(spec, s);
+    const int steps =
+        o->steps && !(spec->steps && e->n > 1) ? o->steps : few_sampler_default_steps(spec, s);
     few_strbuf warning;
     few_strbuf_init(&warning);
     const few_status st = s->check ? s->check(spec, steps, &warning, err) : FEW_OK;
@@ -226,16 +233,15 @@ static void print_json(const struct evaluation *e)
         const few_evaluation *v = &r->result;
         char name[128];
         snprintf(name, sizeof name, "FD-%s", few_features_data(e->features));
-        json_t *o = json_pack("{s:s, s:s, s:f, s:o, s:I, s:I, s:f, s:s, s:i, s:i, s:s, s:I, s:I, s:s, s:s}",
-                              "model", r->path, "metric", name, "fd", v->fd, "floor",
-                              isfinite(v->floor) ? json_real(v->floor) : json_null(), "samples",
-                              (json_int_t)v->samples, "nfe", (json_int_t)v->nfe,
-                              "images_per_second", v->images_per_second, "sampler",
-                              r->draw.sampler->name, "steps", r->draw.steps, "made_for_steps",
-                              r->net->spec.steps, "kind", r->net->spec.kind, "seed",
-                              (json_int_t)r->draw.seed, "reference", (json_int_t)v->reference,
-                              "reference_hash", v->reference_hash, "features_hash",
-                              v->features_hash);
+        json_t *o = json_pack(
+            "{s:s, s:s, s:f, s:o, s:I, s:I, s:f, s:s, s:i, s:i, s:s, s:I, s:I, s:s, s:s}", "model",
+            r->path, "metric", name, "fd", v->fd, "floor",
+            isfinite(v->floor) ? json_real(v->floor) : json_null(), "samples",
+            (json_int_t)v->samples, "nfe", (json_int_t)v->nfe, "images_per_second",
+            v->images_per_second, "sampler", r->draw.sampler->name, "steps", r->draw.steps,
+            "made_for_steps", r->net->spec.steps, "kind", r->net->spec.kind, "seed",
+            (json_int_t)r->draw.seed, "reference", (json_int_t)v->reference, "reference_hash",
+            v->reference_hash, "features_hash", v->features_hash);
         json_array_append_new(all, o);
     }
     char *text = json_dumps(e->n == 1 ? json_array_get(all, 0) : all, JSON_INDENT(1));
@@ -284,8 +290,8 @@ static few_status evaluate_all(struct evaluation *e, char **args, few_error *err
         few_strbuf_addf(&command, " %s", args[k]);
     few_strbuf_addf(&title, "%s: what the steps buy", few_features_data(e->features));
     const few_status st =
-        few_quality_report(e->o->report, e->o->title ? e->o->title : title.s, command.s, e->row, e->n,
-                           e->test, precision_of(e->o->precision), e->o->threads, err);
+        few_quality_report(e->o->report, e->o->title ? e->o->title : title.s, command.s, e->row,
+                           e->n, e->test, precision_of(e->o->precision), e->o->threads, err);
     few_strbuf_free(&command);
     few_strbuf_free(&title);
     return st;
@@ -335,8 +341,10 @@ static int run(const void *options, int n_args, char **args)
 const few_command few_command_eval = {
     .name = "eval",
     .help = "measure the quality of checkpoints",
-    .usage = "eval RUN_OR_FILE... [OPTIONS]\n       fewstep eval features PACK --reference TEST -o FILE",
-    .more = "Several checkpoints make a table and, with --report, one page. The second form trains the\n"
+    .usage =
+        "eval RUN_OR_FILE... [OPTIONS]\n       fewstep eval features PACK --reference TEST -o FILE",
+    .more = "Several checkpoints make a table and, with --report, one page. The second form trains "
+            "the\n"
             "small classifier in whose features the distance is taken.\n",
     .options = table,
     .options_size = sizeof(struct options),

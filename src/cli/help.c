@@ -6,9 +6,10 @@
 
 static int overview(void)
 {
-    printf("fewstep %s: generation in a few network evaluations\n\nusage: fewstep COMMAND [OPTIONS] "
-           "ARGS\n\n",
-           few_version());
+    printf(
+        "fewstep %s: generation in a few network evaluations\n\nusage: fewstep COMMAND [OPTIONS] "
+        "ARGS\n\n",
+        few_version());
     for (int k = 0; k < few_n_commands; k++)
         printf("  %-10s %s\n", few_commands[k]->name, few_commands[k]->help);
     printf("\nfewstep COMMAND --help tells more. Start with:\n"

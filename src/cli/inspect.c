@@ -47,7 +47,8 @@ static void print_text(const few_net *n, const char *path, const json_t *o)
         printf("\n");
     }
     if (s->classes)
-        printf("  classes      %d%s\n", s->classes, s->null_class ? ", and none (guidance works)" : "");
+        printf("  classes      %d%s\n", s->classes,
+               s->null_class ? ", and none (guidance works)" : "");
     for (int k = 0; k < s->class_names.n; k++)
         printf("    %-4d       %s\n", k, s->class_names.v[k]);
     printf("  data         %s %s\n", s->data_name ? s->data_name : "unknown",
@@ -71,7 +72,8 @@ static int run(const void *options, int n_args, char **args)
     (void)options;
     (void)n_args;
     if (few_is_folder(args[0]) && !few_cli_state.json)
-        printf("run %s: newest checkpoint at step %" PRId64 "\n", args[0], few_state_newest(args[0]));
+        printf("run %s: newest checkpoint at step %" PRId64 "\n", args[0],
+               few_state_newest(args[0]));
     few_status st = few_cli_model_path(args[0], &path, &err);
     if (st == FEW_OK)
         st = few_net_load(&n, path, &err);

@@ -38,9 +38,9 @@ static const struct {
     const char *name;
     void (*each)(emit f, void *user);
 } lists[] = {
-    { "methods", methods },     { "samplers", samplers },   { "schedules", schedules },
+    { "methods", methods },         { "samplers", samplers },   { "schedules", schedules },
     { "predictions", predictions }, { "distances", distances }, { "networks", networks },
-    { "sources", sources },     { "metrics", metrics },     { "ops", ops },
+    { "sources", sources },         { "metrics", metrics },     { "ops", ops },
     { "commands", commands },
 };
 
@@ -83,15 +83,17 @@ static int run(const void *options, int n_args, char **args)
     if (shown)
         return FEW_EXIT_OK;
     const char *near = few_nearest(args[0], names, (int)FEW_COUNT(lists));
-    fprintf(stderr, "fewstep list: unknown list '%s'%s%s%s\n", args[0], near ? ", did you mean '" : "",
-            near ? near : "", near ? "'" : "");
+    fprintf(stderr, "fewstep list: unknown list '%s'%s%s%s\n", args[0],
+            near ? ", did you mean '" : "", near ? near : "", near ? "'" : "");
     return FEW_EXIT_USAGE;
 }
 
 const few_command few_command_list = {
     .name = "list",
     .help = "methods, samplers, schedules and everything else there is",
-    .usage = "list [methods|samplers|schedules|predictions|distances|networks|sources|metrics|ops|commands]",
+    .usage =
+        "list "
+        "[methods|samplers|schedules|predictions|distances|networks|sources|metrics|ops|commands]",
     .min_args = 0,
     .max_args = 1,
     .run = run,

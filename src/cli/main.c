@@ -139,7 +139,8 @@ static enum parsed parse(const few_command *c, void *target, int *n, char **argv
         } else {
             const char *name = long_name(arg, buf);
             if (!name) {
-                few_fail(err, FEW_EINVAL, "unknown option '%s'; see fewstep %s --help", arg, c->name);
+                few_fail(err, FEW_EINVAL, "unknown option '%s'; see fewstep %s --help", arg,
+                         c->name);
                 return FAILED;
             }
             char *equals = strchr(buf, '=');
@@ -158,14 +159,15 @@ static enum parsed parse(const few_command *c, void *target, int *n, char **argv
                 return FAILED;
             }
             static const few_option none[] = { { .name = NULL } };
-            if (few_option_set(c->options ? c->options : none, target, name, value ? value : "", arg,
-                               err) != FEW_OK)
+            if (few_option_set(c->options ? c->options : none, target, name, value ? value : "",
+                               arg, err) != FEW_OK)
                 return FAILED;
         }
     }
     *n = kept;
     if (kept < c->min_args || (c->max_args >= 0 && kept > c->max_args)) {
-        few_fail(err, FEW_EINVAL, kept < c->min_args ? "an argument is missing" : "too many arguments");
+        few_fail(err, FEW_EINVAL,
+                 kept < c->min_args ? "an argument is missing" : "too many arguments");
         return FAILED;
     }
     return RUN;

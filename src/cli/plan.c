@@ -16,12 +16,14 @@ struct options {
 static const few_option table[] = {
     { "size", FEW_OPT_INT, offsetof(struct options, size), "32", 1, 4096,
       "side of the images, when the data are not there", NULL },
-    { "channels", FEW_OPT_INT, offsetof(struct options, channels), "3", 1, 16, "of the images", NULL },
+    { "channels", FEW_OPT_INT, offsetof(struct options, channels), "3", 1, 16, "of the images",
+      NULL },
     { "classes", FEW_OPT_INT, offsetof(struct options, classes), "10", 0, 1 << 20, "of the images",
       NULL },
-    { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all", NULL },
-    { "precision", FEW_OPT_CHOICE, offsetof(struct options, precision), "auto", 0, 0, "of activations",
-      "auto|f32|bf16" },
+    { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all",
+      NULL },
+    { "precision", FEW_OPT_CHOICE, offsetof(struct options, precision), "auto", 0, 0,
+      "of activations", "auto|f32|bf16" },
     { .name = NULL },
 };
 
@@ -78,17 +80,19 @@ static int run(const void *options, int n_args, char **args)
     few_backend_cpu.report(t.plan, &r);
     const double each = r.flops / (double)r.slice, forward = forward_flops(&t.spec);
     const int64_t state = (int64_t)t.state.count * 4 * (3 + t.state.n_ema);
-    const int64_t memory =
-        r.workers * (r.arena_bytes + r.scratch_bytes) + r.weight_bytes + state;
+    const int64_t memory = r.workers * (r.arena_bytes + r.scratch_bytes) + r.weight_bytes + state;
     const char *precision = r.precision == FEW_PRECISION_BF16 ? "bf16" : "f32";
     if (few_cli_state.json)
-        printf("{\"parameters\": %" PRId64 ", \"flops_per_image\": %.0f, \"flops_per_training_image\": "
+        printf("{\"parameters\": %" PRId64
+               ", \"flops_per_image\": %.0f, \"flops_per_training_image\": "
                "%.0f, \"bytes_moved_per_training_image\": %.0f, \"arena_bytes\": %" PRId64
-               ", \"scratch_bytes\": %" PRId64 ", \"weight_bytes\": %" PRId64 ", \"state_bytes\": %" PRId64
-               ", \"memory_bytes\": %" PRId64 ", \"workers\": %d, \"slice\": %" PRId64
-               ", \"nodes\": %" PRId64 ", \"precision\": \"%s\"}\n",
+               ", \"scratch_bytes\": %" PRId64 ", \"weight_bytes\": %" PRId64
+               ", \"state_bytes\": %" PRId64 ", \"memory_bytes\": %" PRId64
+               ", \"workers\": %d, \"slice\": %" PRId64 ", \"nodes\": %" PRId64
+               ", \"precision\": \"%s\"}\n",
                r.params, forward, each, r.bytes_moved / (double)r.slice, r.arena_bytes,
-               r.scratch_bytes, r.weight_bytes, state, memory, r.workers, r.slice, r.nodes, precision);
+               r.scratch_bytes, r.weight_bytes, state, memory, r.workers, r.slice, r.nodes,
+               precision);
     else
         printf("%s\n  parameters        %.2f M\n  one evaluation    %.3f GFLOP an image\n"
                "  a training step   %.3f GFLOP and %.1f MB moved an image, %" PRId64 " nodes\n"

@@ -33,8 +33,8 @@ static const few_option table[] = {
       "of the sampler; 0: what the checkpoint was made for (128 for a teacher)", NULL },
     { "seed", FEW_OPT_U64, offsetof(struct options, seed), "0", 0, 0,
       "image i of seed k is always the same image", NULL },
-    { "first", FEW_OPT_I64, offsetof(struct options, first), "0", 0, 1e15, "index of the first image",
-      NULL },
+    { "first", FEW_OPT_I64, offsetof(struct options, first), "0", 0, 1e15,
+      "index of the first image", NULL },
     { "class", FEW_OPT_STRING, offsetof(struct options, class), NULL, 0, 0,
       "class, by name or number; absent: all in turn", NULL },
     { "sampler", FEW_OPT_STRING, offsetof(struct options, sampler), NULL, 0, 0,
@@ -47,7 +47,8 @@ static const few_option table[] = {
       "write float32 before clamping (.npy only)", NULL },
     { "columns", FEW_OPT_INT, offsetof(struct options, columns), "0", 0, 4096,
       "of the sheet; 0: square", NULL },
-    { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all", NULL },
+    { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all",
+      NULL },
     { "precision", FEW_OPT_CHOICE, offsetof(struct options, precision), "auto", 0, 0,
       "of activations", "auto|f32|bf16" },
     { .name = NULL },
@@ -92,8 +93,8 @@ static few_status load_noise(struct job *j, few_error *err)
     few_status st = few_npy_parse_whole(&a, m.data, m.n, err);
     if (st != FEW_OK)
         few_fail_in(err, "%s", j->o->noise);
-    else if (a.type != FEW_NPY_F32 || a.rank != 4 || a.dim[1] != s->height || a.dim[2] != s->width ||
-             a.dim[3] != s->channels || a.dim[0] < 1)
+    else if (a.type != FEW_NPY_F32 || a.rank != 4 || a.dim[1] != s->height ||
+             a.dim[2] != s->width || a.dim[3] != s->channels || a.dim[0] < 1)
         st = few_fail(err, FEW_EINVAL,
                       "'%s' must hold float32 [N,%d,%d,%d], the noise this model starts from",
                       j->o->noise, s->height, s->width, s->channels);
@@ -130,8 +131,9 @@ static few_status find_class(struct job *j, few_error *err)
     if (found < 0) {
         const char *near =
             few_nearest(name, (const char *const *)s->class_names.v, s->class_names.n);
-        return few_fail(err, FEW_EINVAL, "--class: unknown class '%s'%s%s%s; 0 to %d, or a name that "
-                                         "'fewstep inspect' lists",
+        return few_fail(err, FEW_EINVAL,
+                        "--class: unknown class '%s'%s%s%s; 0 to %d, or a name that "
+                        "'fewstep inspect' lists",
                         name, near ? ", did you mean '" : "", near ? near : "", near ? "'" : "",
                         s->classes - 1);
     }
@@ -166,9 +168,10 @@ static few_status draw(struct job *j, few_error *err)
     j->images = few_malloc((size_t)(j->n * j->pixels) * sizeof(float));
     if (!j->images)
         return few_fail(err, FEW_ENOMEM, "out of memory for %" PRId64 " images", j->n);
-    const few_drawer_options po = { .precision = !strcmp(o->precision, "f32")    ? FEW_PRECISION_F32
-                                                 : !strcmp(o->precision, "bf16") ? FEW_PRECISION_BF16
-                                                                                 : FEW_PRECISION_AUTO,
+    const few_drawer_options po = { .precision = !strcmp(o->precision, "f32") ? FEW_PRECISION_F32
+                                                 : !strcmp(o->precision, "bf16")
+                                                     ? FEW_PRECISION_BF16
+                                                     : FEW_PRECISION_AUTO,
                                     .workers = o->threads,
                                     .images = j->n,
                                     .guidance = o->guidance != 0 };
@@ -269,7 +272,8 @@ static int run(const void *options, int n_args, char **args)
     if (st == FEW_OK)
         st = write_output(&j, &err);
     if (st == FEW_OK && few_cli_state.json)
-        printf("{\"images\": %" PRId64 ", \"nfe\": %d, \"seconds\": %.4f, \"images_per_second\": %.2f, "
+        printf("{\"images\": %" PRId64
+               ", \"nfe\": %d, \"seconds\": %.4f, \"images_per_second\": %.2f, "
                "\"sampler\": \"%s\", \"steps\": %d, \"output\": \"%s\"}\n",
                j.n, j.steps * (j.o->guidance != 0 ? 2 : 1), j.seconds, (double)j.n / j.seconds,
                j.sampler->name, j.steps, j.o->output);
@@ -289,7 +293,8 @@ static int run(const void *options, int n_args, char **args)
 const few_command few_command_sample = {
     .name = "sample",
     .help = "draw images from a checkpoint",
-    .usage = "sample RUN_OR_FILE -n N [--steps S] [--seed K] [--class C] [OPTIONS] -o FILE.png|FILE.npy|DIR",
+    .usage = "sample RUN_OR_FILE -n N [--steps S] [--seed K] [--class C] [OPTIONS] -o "
+             "FILE.png|FILE.npy|DIR",
     .options = table,
     .options_size = sizeof(struct options),
     .min_args = 1,

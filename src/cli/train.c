@@ -34,7 +34,7 @@ static int run(const void *options, int n_args, char **args)
     (void)n_args;
     const bool resume = few_is_folder(args[0]);
     char *config = resume ? few_path_join(args[0], "config.yaml") : few_strdup(args[0]);
-    char *folder = resume     ? few_strdup(args[0])
+    char *folder = resume      ? few_strdup(args[0])
                    : o->output ? few_strdup(o->output)
                                : default_folder(args[0]);
     few_status st = config && folder ? FEW_OK : few_fail(&err, FEW_ENOMEM, "out of memory");
@@ -62,7 +62,8 @@ const few_command few_command_train = {
     .name = "train",
     .help = "train a model, or go on with a run",
     .usage = "train CONFIG|RUN [-o RUN] [OPTIONS]",
-    .more = "CONFIG is a YAML file, RUN a folder that an earlier training made. The same command again\n"
+    .more = "CONFIG is a YAML file, RUN a folder that an earlier training made. The same command "
+            "again\n"
             "goes on where it stopped. Ctrl-C saves first.\n",
     .options = table,
     .options_size = sizeof(struct options),

@@ -45,8 +45,8 @@ static void on_progress(void *user, const few_run_progress *p)
         few_progress_resume(&w->bar, p->step - 1);
         w->begun = true;
     }
-    few_progress_update(&w->bar, p->step, "%.0f images/s, loss %.4f%s", p->images_per_second, p->loss,
-                        p->skipped ? ", skipped some" : "");
+    few_progress_update(&w->bar, p->step, "%.0f images/s, loss %.4f%s", p->images_per_second,
+                        p->loss, p->skipped ? ", skipped some" : "");
 }
 
 static void on_note(void *user, const char *text)
@@ -86,7 +86,8 @@ static void say_how(const few_config *c)
                                                         : FEW_PRECISION_AUTO;
     const few_precision got = few_cpu_resolve(asked, &precision_why);
     few_cli_say("%s (%s), %s kernels, %d threads", got == FEW_PRECISION_BF16 ? "bf16" : "f32",
-                precision_why, simd->name, c->train.threads ? c->train.threads : few_thread_count());
+                precision_why, simd->name,
+                c->train.threads ? c->train.threads : few_thread_count());
 }
 
 int few_cli_train(const few_config *c, const char *folder, const char *label, bool fresh, bool yes,

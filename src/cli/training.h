@@ -21,14 +21,28 @@ int few_cli_train(const few_config *c, const char *folder, const char *label, bo
 /* The rows of the option table both commands have, for a struct with these fields. */
 #define FEW_TRAINING_OPTIONS(type)                                                                 \
     { "output", FEW_OPT_STRING, offsetof(type, output), NULL, 0, 0, "run folder", NULL },          \
-    { "set", FEW_OPT_STRINGS, offsetof(type, over.set), NULL, 0, 0,                                \
-      "settings, such as train.steps=1000,train.lr=1e-4", NULL },                                  \
-    { "threads", FEW_OPT_INT, offsetof(type, over.threads), "0", 0, 256, "cores; 0: as configured",\
-      NULL },                                                                                      \
-    { "precision", FEW_OPT_CHOICE, offsetof(type, over.precision), NULL, 0, 0, "of activations",   \
-      "auto|f32|bf16" },                                                                           \
-    { "fresh", FEW_OPT_BOOL, offsetof(type, fresh), "false", 0, 0,                                 \
-      "delete what the folder holds and begin again", NULL },                                      \
-    { "yes", FEW_OPT_BOOL, offsetof(type, yes), "false", 0, 0, "do not ask", NULL }
+        { "set",                                                                                   \
+          FEW_OPT_STRINGS,                                                                         \
+          offsetof(type, over.set),                                                                \
+          NULL,                                                                                    \
+          0,                                                                                       \
+          0,                                                                                       \
+          "settings, such as train.steps=1000,train.lr=1e-4",                                      \
+          NULL },                                                                                  \
+        { "threads", FEW_OPT_INT, offsetof(type, over.threads), "0",                               \
+          0,         256,         "cores; 0: as configured",    NULL },                            \
+        { "precision",      FEW_OPT_CHOICE, offsetof(type, over.precision), NULL, 0, 0,            \
+          "of activations", "auto|f32|bf16" },                                                     \
+        { "fresh",                                                                                 \
+          FEW_OPT_BOOL,                                                                            \
+          offsetof(type, fresh),                                                                   \
+          "false",                                                                                 \
+          0,                                                                                       \
+          0,                                                                                       \
+          "delete what the folder holds and begin again",                                          \
+          NULL },                                                                                  \
+    {                                                                                              \
+        "yes", FEW_OPT_BOOL, offsetof(type, yes), "false", 0, 0, "do not ask", NULL                \
+    }
 
 #endif

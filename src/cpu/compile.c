@@ -1,4 +1,5 @@
-/* From a graph to a CPU plan: choose kernels, lay out memory, prepare primitives, compute constants. */
+/* From a graph to a CPU plan: choose kernels, lay out memory, prepare primitives, compute
+ * constants. */
 #include "base/alloc.h"
 #include "base/thread.h"
 #include "cpu/plan.h"
@@ -148,10 +149,11 @@ static few_status make_workers(few_plan *p, few_error *err)
         ok = k->arena && k->scratch && k->acc && k->pad_in && (k->grad || !p->has_grads);
     }
     if (!ok)
-        return few_fail(err, FEW_ENOMEM,
-                        "out of memory: the plan wants %.1f MB for each of %d workers; use a smaller "
-                        "slice or fewer threads",
-                        (double)(p->arena_bytes + p->acc_bytes + p->grad_bytes) / 1e6, p->n_workers);
+        return few_fail(
+            err, FEW_ENOMEM,
+            "out of memory: the plan wants %.1f MB for each of %d workers; use a smaller "
+            "slice or fewer threads",
+            (double)(p->arena_bytes + p->acc_bytes + p->grad_bytes) / 1e6, p->n_workers);
     return FEW_OK;
 }
 

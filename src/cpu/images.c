@@ -50,7 +50,7 @@ const few_cpu_kernel few_cpu_mean_hw = { .op = "mean_hw", .run = run_mean_hw };
 static void run_broadcast_hw(const few_cpu_call *c)
 {
     const few_shape *s = c->os[0];
-    c->simd->broadcast_hw(c->out_type[0] == FEW_BF16, c->out[0], c->in[0],
-                          (float)c->node->a.f[0], s->d[0], s->d[1] * s->d[2], s->d[3]);
+    c->simd->broadcast_hw(c->out_type[0] == FEW_BF16, c->out[0], c->in[0], (float)c->node->a.f[0],
+                          s->d[0], s->d[1] * s->d[2], s->d[3]);
 }
 const few_cpu_kernel few_cpu_broadcast_hw = { .op = "broadcast_hw", .run = run_broadcast_hw };

@@ -31,7 +31,7 @@ typedef struct few_cpu_call {
 /* What prepare learns and answers. */
 typedef struct few_cpu_prep {
     few_plan *plan;
-    few_cpu_call call;    /* node, types and shapes; pointers are NULL */
+    few_cpu_call call; /* node, types and shapes; pointers are NULL */
     bool used[FEW_MAX_OUT];
     bool may_accumulate;  /* every used output is a parameter's gradient and nothing else */
     size_t scratch_bytes; /* answer */

@@ -40,7 +40,9 @@ static void backward(const few_cpu_call *c)
                              c->out[4], c->scratch);
 }
 
-const few_cpu_kernel few_cpu_group_norm = { .op = "group_norm", .prepare = prepare, .run = forward };
-const few_cpu_kernel few_cpu_group_norm_grad = {
-    .op = "group_norm_grad", .prepare = prepare, .run = backward
-};
+const few_cpu_kernel few_cpu_group_norm = { .op = "group_norm",
+                                            .prepare = prepare,
+                                            .run = forward };
+const few_cpu_kernel few_cpu_group_norm_grad = { .op = "group_norm_grad",
+                                                 .prepare = prepare,
+                                                 .run = backward };

@@ -1,7 +1,8 @@
 /* oneDNN 2 and 3 behind onednn.h.
  *
  * Easy to get wrong: oneDNN decides at creation how many threads a primitive will use. Primitives
- * here run inside a parallel region, where oneDNN uses one, so they are created with one as well. */
+ * here run inside a parallel region, where oneDNN uses one, so they are created with one as well.
+ */
 #include "cpu/onednn.h"
 
 #include <omp.h>
@@ -87,7 +88,8 @@ few_status few_dnn_desc_make(few_dnn_desc *d, few_dtype type, int rank, const in
             : dnnl_memory_desc_init_by_strides(&d->md, rank, size, type_of(type), step);
 #endif
     d->set = s == dnnl_success;
-    return d->set ? FEW_OK : few_fail(err, FEW_EINVAL, "oneDNN refused a shape (status %d)", (int)s);
+    return d->set ? FEW_OK
+                  : few_fail(err, FEW_EINVAL, "oneDNN refused a shape (status %d)", (int)s);
 }
 
 /* ---- creating -------------------------------------------------------------------------------*/
@@ -154,9 +156,9 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *out, few_dnn_kind kind, bool
     const few_dnn_desc *use = bias ? b : &none;
 #if V3
     if (kind == FEW_DNN_CONV)
-        return dnnl_convolution_forward_primitive_desc_create(
-            out, engine, dnnl_forward_training, alg, REF(x), REF(w), REF(use), REF(y), stride,
-            dilate, pad0, pad1, attr);
+        return dnnl_convolution_forward_primitive_desc_create(out, engine, dnnl_forward_training,
+                                                              alg, REF(x), REF(w), REF(use), REF(y),
+                                                              stride, dilate, pad0, pad1, attr);
     if (kind == FEW_DNN_CONV_DATA)
         return dnnl_convolution_backward_data_primitive_desc_create(
             out, engine, alg, REF(x), REF(w), REF(y), stride, dilate, pad0, pad1, hint, attr);
@@ -173,8 +175,8 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *out, few_dnn_kind kind, bool
         s = dnnl_dilated_convolution_backward_data_desc_init(&d, alg, REF(x), REF(w), REF(y),
                                                              stride, dilate, pad0, pad1);
     else
-        s = dnnl_dilated_convolution_backward_weights_desc_init(
-            &d, alg, REF(x), REF(w), REF(use), REF(y), stride, dilate, pad0, pad1);
+        s = dnnl_dilated_convolution_backward_weights_desc_init(&d, alg, REF(x), REF(w), REF(use),
+                                                                REF(y), stride, dilate, pad0, pad1);
     return s == dnnl_success ? dnnl_primitive_desc_create(out, &d, attr, engine, hint) : s;
 #endif
 }
@@ -244,8 +246,8 @@ static dnnl_status_t linear_pd(dnnl_primitive_desc_t *out, few_dnn_kind kind, bo
     if (kind == FEW_DNN_LINEAR_DATA)
         return dnnl_inner_product_backward_data_primitive_desc_create(out, engine, REF(x), REF(w),
                                                                       REF(y), hint, attr);
-    return dnnl_inner_product_backward_weights_primitive_desc_create(
-        out, engine, REF(x), REF(w), REF(use), REF(y), hint, attr);
+    return dnnl_inner_product_backward_weights_primitive_desc_create(out, engine, REF(x), REF(w),
+                                                                     REF(use), REF(y), hint, attr);
 #else
     dnnl_inner_product_desc_t d;
     dnnl_status_t s;
@@ -324,8 +326,8 @@ few_status few_dnn_matmul_make(few_dnn *p, const few_dnn_desc *src, const few_dn
     const few_status st =
         s == dnnl_success
             ? finish(p, "matrix product", err)
-            : few_fail(err, FEW_EUNSUPPORTED, "oneDNN has no matrix product of this kind (status %d)",
-                       (int)s);
+            : few_fail(err, FEW_EUNSUPPORTED,
+                       "oneDNN has no matrix product of this kind (status %d)", (int)s);
     omp_set_num_threads(threads);
     dnnl_primitive_attr_destroy(attr);
     if (st != FEW_OK)

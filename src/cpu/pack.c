@@ -53,9 +53,8 @@ static void repack_some(void *user, int worker)
     for (int k = worker; k < p->n_packs; k += p->n_workers) {
         const few_packed *q = &p->pack[k];
         if (p->changed[q->set])
-            few_dnn_reorder_run(&q->reorder,
-                                p->master[q->set] + p->g->sets[q->set]->v[q->param].offset,
-                                q->data);
+            few_dnn_reorder_run(
+                &q->reorder, p->master[q->set] + p->g->sets[q->set]->v[q->param].offset, q->data);
     }
 }
 

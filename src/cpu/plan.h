@@ -10,20 +10,20 @@
 
 /* Where a tensor's bytes are while a slice runs. */
 typedef enum few_place {
-    FEW_PLACE_NONE,   /* nobody uses it */
-    FEW_PLACE_ARENA,  /* worker arena + offset */
-    FEW_PLACE_FIXED,  /* constants, and what is computed from constants alone: once, shared */
-    FEW_PLACE_INPUT,  /* bound array + slice * bytes */
-    FEW_PLACE_PARAM   /* master arena + offset */
+    FEW_PLACE_NONE,  /* nobody uses it */
+    FEW_PLACE_ARENA, /* worker arena + offset */
+    FEW_PLACE_FIXED, /* constants, and what is computed from constants alone: once, shared */
+    FEW_PLACE_INPUT, /* bound array + slice * bytes */
+    FEW_PLACE_PARAM  /* master arena + offset */
 } few_place;
 
 typedef struct few_slot {
     few_place place;
-    few_val root;     /* the tensor whose bytes these are (aliases and in-place results) */
-    few_dtype type;   /* concrete */
-    size_t bytes;     /* of one slice */
-    size_t offset;    /* ARENA, FIXED: bytes; PARAM: bytes in the master */
-    int first, last;  /* life, in steps */
+    few_val root;    /* the tensor whose bytes these are (aliases and in-place results) */
+    few_dtype type;  /* concrete */
+    size_t bytes;    /* of one slice */
+    size_t offset;   /* ARENA, FIXED: bytes; PARAM: bytes in the master */
+    int first, last; /* life, in steps */
 } few_slot;
 
 /* A node to run. */
@@ -48,8 +48,8 @@ typedef struct few_packed {
 
 typedef struct few_worker {
     char *arena, *scratch, *acc;
-    float *grad; /* [params.count], the accumulators of plain gradients */
-    bool first;  /* no slice since gradients were cleared */
+    float *grad;  /* [params.count], the accumulators of plain gradients */
+    bool first;   /* no slice since gradients were cleared */
     char *pad_in; /* a padded copy of the last, partial slice's inputs; then its outputs */
 } few_worker;
 

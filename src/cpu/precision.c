@@ -1,5 +1,6 @@
-/* What `precision: auto` means here: bf16 where the CPU multiplies it in tiles (AMX), f32 elsewhere.
- * AVX512_BF16 alone is slower than f32 on the machines measured. FEW_PRECISION overrides auto. */
+/* What `precision: auto` means here: bf16 where the CPU multiplies it in tiles (AMX), f32
+ * elsewhere. AVX512_BF16 alone is slower than f32 on the machines measured. FEW_PRECISION overrides
+ * auto. */
 #include "graph/backend.h"
 
 #include <stdlib.h>

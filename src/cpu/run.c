@@ -1,10 +1,10 @@
 /* Running a plan: bind, slices over workers, gradients added up, outputs copied out.
  *
  * Slice i goes to worker i mod n, always, so the same number of threads gives the same bits. */
+#include "cpu/run.h"
 #include "base/alloc.h"
 #include "base/thread.h"
 #include "cpu/plan.h"
-#include "cpu/run.h"
 
 #include <omp.h>
 #include <string.h>

@@ -22,17 +22,17 @@ typedef struct few_gn_args {
 } few_gn_args;
 
 typedef struct few_adam_args {
-    int64_t n;               /* elements, from a 16-element boundary */
-    float *p, *m, *v;        /* masters and moments, updated */
-    const float *const *grad;/* n_grad partial gradients to be summed in order */
+    int64_t n;                /* elements, from a 16-element boundary */
+    float *p, *m, *v;         /* masters and moments, updated */
+    const float *const *grad; /* n_grad partial gradients to be summed in order */
     int n_grad;
-    float grad_scale;        /* clipping factor */
+    float grad_scale; /* clipping factor */
     float lr, beta1, beta2, eps, weight_decay;
     float correct1, correct2; /* 1/(1-beta1^t), 1/(1-beta2^t) */
-    float rectify;           /* Adam: 1. RAdam: r_t > 0, or 0: step with the plain momentum */
+    float rectify;            /* Adam: 1. RAdam: r_t > 0, or 0: step with the plain momentum */
     int n_ema;
     float *const *ema;
-    const float *ema_decay;  /* effective decay of this step */
+    const float *ema_decay; /* effective decay of this step */
 } few_adam_args;
 
 typedef struct few_simd {
@@ -50,7 +50,7 @@ typedef struct few_simd {
 
     void (*silu)(bool bf, void *y, const void *x, int64_t n);
     void (*silu_grad)(bool bf, void *dx, const void *x, const void *dy, int64_t n);
-    void (*add)(bool bf, void *y, const void *a, const void *b, int64_t n); /* y may be a */
+    void (*add)(bool bf, void *y, const void *a, const void *b, int64_t n);       /* y may be a */
     void (*affine)(bool bf, void *y, const void *x, float a, float b, int64_t n); /* y may be x */
     void (*mul)(float *y, const float *a, const float *b, int64_t n);
     void (*div)(float *y, const float *a, const float *b, int64_t n);

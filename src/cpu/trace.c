@@ -21,9 +21,11 @@ void few_plan_write_trace(const few_plan *p)
         for (int j = 0; j < n->n_in; j++)
             bytes += n->in[j] == FEW_NONE ? 0 : (double)p->slot[n->in[j]].bytes;
         for (int j = 0; j < n->n_out; j++)
-            bytes += p->slot[n->out[j]].place == FEW_PLACE_NONE ? 0 : (double)p->slot[n->out[j]].bytes;
-        const double flops = n->op->flops ? n->op->flops(n, p->g)
-                                          : (double)few_shape_count(&p->g->tensors[n->out[0]].shape);
+            bytes +=
+                p->slot[n->out[j]].place == FEW_PLACE_NONE ? 0 : (double)p->slot[n->out[j]].bytes;
+        const double flops = n->op->flops
+                                 ? n->op->flops(n, p->g)
+                                 : (double)few_shape_count(&p->g->tensors[n->out[0]].shape);
         fprintf(f, "%s\t%s\t%.2f\t%.1f\t%.1f\n", n->op->name, n->label, seconds * 1e6,
                 flops / seconds * 1e-9, bytes / seconds * 1e-9);
     }

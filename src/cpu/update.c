@@ -82,8 +82,8 @@ few_status few_cpu_update(few_plan *p, few_update *u, few_error *err)
 
     const double t = (double)u->step, b2t = pow(u->beta2, t);
     const double rho_inf = 2 / (1 - u->beta2) - 1, rho = rho_inf - 2 * t * b2t / (1 - b2t);
-    const double rectify = sqrt((rho - 4) * (rho - 2) * rho_inf /
-                                ((rho_inf - 4) * (rho_inf - 2) * rho));
+    const double rectify =
+        sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho));
     float decay[FEW_MAX_EMA];
     for (int k = 0; k < u->n_ema; k++)
         decay[k] = (float)u->ema_decay[k];
@@ -97,7 +97,9 @@ few_status few_cpu_update(few_plan *p, few_update *u, few_error *err)
         .weight_decay = (float)u->weight_decay,
         .correct1 = (float)(1 / (1 - pow(u->beta1, t))),
         .correct2 = (float)(1 / (1 - b2t)),
-        .rectify = (float)(!u->radam ? 1 : rho > 5 ? rectify : 0),
+        .rectify = (float)(!u->radam ? 1
+                           : rho > 5 ? rectify
+                                     : 0),
         .n_ema = u->n_ema,
         .ema_decay = decay,
     };

@@ -112,6 +112,7 @@ void few_weighted_grad_finish(const few_cpu_call *c, float *const grad[FEW_MAX_O
         c->simd->accumulate(grad[0], c->scratch, few_shape_count(c->os[0]));
     }
     if (grad[1])
-        c->simd->accumulate(grad[1], (const float *)(const void *)((char *)c->acc + w->packed_bytes),
+        c->simd->accumulate(grad[1],
+                            (const float *)(const void *)((char *)c->acc + w->packed_bytes),
                             few_shape_count(c->os[1]));
 }

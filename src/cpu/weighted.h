@@ -6,7 +6,7 @@
 
 typedef struct few_weighted {
     few_dnn prim;
-    int pack;                /* packed weights in the plan, or -1: convert at every call */
+    int pack; /* packed weights in the plan, or -1: convert at every call */
     few_plan *plan;
     few_dnn_reorder convert; /* plain f32 weights -> packed, or packed gradient -> plain */
     size_t packed_bytes;     /* rounded up to 64 */

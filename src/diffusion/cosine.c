@@ -1,6 +1,6 @@
 /* cosine: lambda(t) = -2 log tan(a t + b), clipped so that lambda(0) = logsnr_max and
- * lambda(1) = logsnr_min (Nichol and Dhariwal, arXiv:2102.09672; clipped as in arXiv:2202.00512). The
- * angle is linear in t. */
+ * lambda(1) = logsnr_min (Nichol and Dhariwal, arXiv:2102.09672; clipped as in arXiv:2202.00512).
+ * The angle is linear in t. */
 #include "diffusion/schedule.h"
 
 struct options {

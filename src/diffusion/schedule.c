@@ -51,10 +51,11 @@ few_status few_schedule_check(const few_schedule *s, few_error *err)
     for (int k = 0; k <= 1024; k++) {
         const double now = few_schedule_log_snr(s, k / 1024.0);
         if (!isfinite(now) || now >= before)
-            return few_fail(err, FEW_ECONFIG,
-                            "schedule '%s': log SNR must be finite and fall with time, but is %g at "
-                            "t = %g after %g",
-                            s->kind->name, now, k / 1024.0, before);
+            return few_fail(
+                err, FEW_ECONFIG,
+                "schedule '%s': log SNR must be finite and fall with time, but is %g at "
+                "t = %g after %g",
+                s->kind->name, now, k / 1024.0, before);
         before = now;
     }
     return FEW_OK;

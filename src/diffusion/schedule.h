@@ -44,8 +44,8 @@ double few_schedule_phi(const few_schedule *s, double t);
 /* The time of a log SNR, by bisection in double (60 halvings); clamped to [0, 1]. */
 double few_schedule_time(const few_schedule *s, double log_snr);
 
-/* lambda of the clipped cosine: -2 log tan(a t + b), b = atan(exp(-max/2)), a = atan(exp(-min/2)) - b.
- * For the schedules that shift it. */
+/* lambda of the clipped cosine: -2 log tan(a t + b), b = atan(exp(-max/2)), a = atan(exp(-min/2)) -
+ * b. For the schedules that shift it. */
 double few_cosine_log_snr(double t, double min, double max);
 
 #endif

@@ -61,8 +61,8 @@ static few_status check_size(const few_features *f, int h, int w, int c, const c
     int fh, fw, fc;
     few_features_shape(f, &fh, &fw, &fc);
     if (h != fh || w != fw || c != fc)
-        return few_fail(err, FEW_EINVAL, "%s is %dx%dx%d, the feature network wants %dx%dx%d", what, w,
-                        h, c, fw, fh, fc);
+        return few_fail(err, FEW_EINVAL, "%s is %dx%dx%d, the feature network wants %dx%dx%d", what,
+                        w, h, c, fw, fh, fc);
     return FEW_OK;
 }
 
@@ -79,8 +79,7 @@ few_status few_pack_moments(few_features *f, const few_pack *p, int64_t n, few_m
     for (int64_t at = 0; at < n && st == FEW_OK; at += GROUP) {
         const int64_t m = n - at < GROUP ? n - at : GROUP;
         for (int64_t i = 0; i < m; i++) { /* the same choice every time, over all classes */
-            const uint64_t k =
-                few_random_permute(1, 0, (uint64_t)info->count, (uint64_t)(at + i));
+            const uint64_t k = few_random_permute(1, 0, (uint64_t)info->count, (uint64_t)(at + i));
             memcpy(b.bytes + i * b.pixels, few_pack_image(p, (int64_t)k), (size_t)b.pixels);
         }
         st = add(&b, m, err);

@@ -1,7 +1,7 @@
 /* The feature network: training, its file, and features of images.
  *
- * The file is safetensors with the classifier's weights; metadata key "fewstep.features" holds JSON:
- * size, classes, data name and hash, accuracy, seed. */
+ * The file is safetensors with the classifier's weights; metadata key "fewstep.features" holds
+ * JSON: size, classes, data name and hash, accuracy, seed. */
 #include "eval/features.h"
 
 #include "base/alloc.h"
@@ -68,8 +68,9 @@ static few_status read_header(few_features *f, const few_safetensors *s, const c
     json_t *o = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
     const char *data = NULL;
     few_status st = FEW_OK;
-    if (!o || json_unpack(o, "{s:i, s:i, s:i, s:i, s:s}", "height", &f->h, "width", &f->w,
-                          "channels", &f->c, "classes", &f->classes, "data", &data) ||
+    if (!o ||
+        json_unpack(o, "{s:i, s:i, s:i, s:i, s:s}", "height", &f->h, "width", &f->w, "channels",
+                    &f->c, "classes", &f->classes, "data", &data) ||
         f->h < 4 || f->w < 4 || f->h > 1024 || f->w > 1024 || f->c < 1 || f->c > 16 ||
         f->classes < 1 || f->classes > 1 << 16)
         st = few_fail(err, FEW_EFORMAT, "'%s' is no feature network of fewstep", path);
@@ -123,10 +124,10 @@ static few_status save(const few_features *f, const few_pack *train, const few_f
     few_safetensors_writer *w;
     few_status st = FEW_OK;
     FEW_TRY(few_safetensors_writer_create(&w, err));
-    json_t *json = json_pack("{s:i, s:i, s:i, s:i, s:s, s:s, s:f, s:i, s:I}", "height", f->h, "width",
-                             f->w, "channels", f->c, "classes", f->classes, "data", f->data,
-                             "data_hash", few_pack_get_info(train)->hash, "accuracy", o->accuracy,
-                             "epochs", o->epochs, "seed", (json_int_t)o->seed);
+    json_t *json = json_pack("{s:i, s:i, s:i, s:i, s:s, s:s, s:f, s:i, s:I}", "height", f->h,
+                             "width", f->w, "channels", f->c, "classes", f->classes, "data",
+                             f->data, "data_hash", few_pack_get_info(train)->hash, "accuracy",
+                             o->accuracy, "epochs", o->epochs, "seed", (json_int_t)o->seed);
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     st = text ? few_safetensors_writer_metadata(w, "fewstep.features", text, err)
               : few_fail(err, FEW_ENOMEM, "out of memory for metadata");
@@ -213,7 +214,8 @@ static few_status prepare(struct training *t, const few_features_training *o, fe
     const few_val x = few_graph_input(g, "x", FEW_U8, FEW_SHAPE(SLICE, f->h, f->w, f->c), false);
     const few_val label = few_graph_input(g, "label", FEW_I32, FEW_SHAPE(SLICE), false);
     const few_val rng = few_graph_input(g, "rng", FEW_I32, FEW_SHAPE(SLICE, 4), false);
-    const few_val logits = few_classifier_build(g, few_dequantize(g, x), f->classes, rng, &features);
+    const few_val logits =
+        few_classifier_build(g, few_dequantize(g, x), f->classes, rng, &features);
     const few_val loss = few_softmax_xent(g, logits, label);
     few_graph_output(g, loss, "loss");
     few_graph_backward(g, few_affine(g, loss, 1.0 / o->batch, 0), NULL, 0, NULL);
@@ -278,8 +280,8 @@ static few_status train_steps(struct training *t, const few_pack *pack, few_feat
                          .v = t->v };
         FEW_TRY(few_backend_cpu.update(t->plan, &u, err));
         if (!isfinite(u.grad_norm))
-            return few_fail(err, FEW_EDIVERGED, "the classifier's gradient is not finite at step %lld",
-                            (long long)k);
+            return few_fail(err, FEW_EDIVERGED,
+                            "the classifier's gradient is not finite at step %lld", (long long)k);
         for (int i = 0; i < o->batch; i++)
             sum += k >= steps - per_epoch ? (double)t->loss[i] : 0;
         if (o->progress && o->progress(o->user, k + 1, steps))
@@ -327,12 +329,14 @@ few_status few_features_train(const few_pack *train, const few_pack *test, const
     if (!f->data)
         st = few_fail(err, FEW_ENOMEM, "out of memory for the classifier");
     else if (!info->has_labels || info->n_classes < 2)
-        st = few_fail(err, FEW_ECONFIG, "a classifier needs a pack with labels of two classes or more");
-    else if (info->height % 4 || info->width % 4 || o->batch % SLICE || info->count < o->batch)
         st = few_fail(err, FEW_ECONFIG,
-                      "images of %dx%d must have sides that divide by 4, the batch must be a multiple "
-                      "of %d and not above the %lld images",
-                      info->width, info->height, SLICE, (long long)info->count);
+                      "a classifier needs a pack with labels of two classes or more");
+    else if (info->height % 4 || info->width % 4 || o->batch % SLICE || info->count < o->batch)
+        st = few_fail(
+            err, FEW_ECONFIG,
+            "images of %dx%d must have sides that divide by 4, the batch must be a multiple "
+            "of %d and not above the %lld images",
+            info->width, info->height, SLICE, (long long)info->count);
     if (st == FEW_OK)
         st = build(f, o->workers, err);
     if (st == FEW_OK)

@@ -1,5 +1,5 @@
-/* Features of images by a small classifier trained on the data set itself: a measure of quality that
- * needs no download. Figures made with it are called FD-<data set>, never FID. */
+/* Features of images by a small classifier trained on the data set itself: a measure of quality
+ * that needs no download. Figures made with it are called FD-<data set>, never FID. */
 #ifndef FEW_EVAL_FEATURES_H
 #define FEW_EVAL_FEATURES_H
 
@@ -33,7 +33,8 @@ typedef struct few_features_training {
 } few_features_training;
 
 /* Train the classifier on a labelled pack and write it to `path`. test may be NULL. name: of the
- * data set. Fails: FEW_ECONFIG (no labels, odd size), FEW_ECANCELED, FEW_EDIVERGED, and as writing. */
+ * data set. Fails: FEW_ECONFIG (no labels, odd size), FEW_ECANCELED, FEW_EDIVERGED, and as writing.
+ */
 few_status few_features_train(const few_pack *train, const few_pack *test, const char *name,
                               const char *path, few_features_training *o, few_error *err);
 

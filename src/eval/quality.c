@@ -27,8 +27,9 @@ const char *few_quality_name(const few_net *net, char buf[64])
 
 static void add_table(few_report *r, const few_quality_row *rows, int n)
 {
-    static const char *const head[] = { "model",  "sampler",  "network evaluations",
-                                        "FD",     "times the first row", "images/s" };
+    static const char *const head[] = {
+        "model", "sampler", "network evaluations", "FD", "times the first row", "images/s"
+    };
     char(*text)[64] = few_calloc((size_t)(n * COLUMNS), sizeof *text);
     const char **cell = few_calloc((size_t)(n * COLUMNS), sizeof *cell);
     for (int k = 0; text && cell && k < n; k++) {
@@ -107,13 +108,14 @@ static few_status add_plot(few_report *r, const few_quality_row *rows, int n, fe
 }
 
 /* A sheet as PNG bytes goes through a file beside the report. */
-static few_status add_sheet(few_report *r, const few_sheet *s, const char *path, const char *caption,
-                            few_error *err)
+static few_status add_sheet(few_report *r, const few_sheet *s, const char *path,
+                            const char *caption, few_error *err)
 {
     few_strbuf temp;
     few_strbuf_init(&temp);
     few_strbuf_addf(&temp, "%s.%d.png", path, (int)getpid());
-    few_status st = few_image_write_png(temp.s, s->image.pixels, s->image.h, s->image.w, s->image.c, err);
+    few_status st =
+        few_image_write_png(temp.s, s->image.pixels, s->image.h, s->image.w, s->image.c, err);
     if (st == FEW_OK)
         st = few_report_png_file(r, temp.s, caption, err);
     unlink(temp.s);
@@ -195,13 +197,14 @@ few_status few_quality_report(const char *path, const char *title, const char *c
     few_report_begin(&r, title);
     few_strbuf_init(&text);
     const few_evaluation *e = &rows[0].result;
-    few_strbuf_addf(&text,
-                    "FD is the Frechet distance between features of %lld samples and of %lld test "
-                    "images, in a classifier trained on the training set; it is not FID. The floor, "
-                    "%.3f, is the distance of %lld training images from the same test images. "
-                    "Test set %s, features %s, seed %llu.",
-                    (long long)e->samples, (long long)e->reference, e->floor, (long long)e->train,
-                    e->reference_hash, e->features_hash, (unsigned long long)rows[0].draw.seed);
+    few_strbuf_addf(
+        &text,
+        "FD is the Frechet distance between features of %lld samples and of %lld test "
+        "images, in a classifier trained on the training set; it is not FID. The floor, "
+        "%.3f, is the distance of %lld training images from the same test images. "
+        "Test set %s, features %s, seed %llu.",
+        (long long)e->samples, (long long)e->reference, e->floor, (long long)e->train,
+        e->reference_hash, e->features_hash, (unsigned long long)rows[0].draw.seed);
     few_report_paragraph(&r, text.s);
     add_table(&r, rows, n);
     st = add_plot(&r, rows, n, err);

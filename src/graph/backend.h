@@ -9,7 +9,11 @@
 
 #include "graph/graph.h"
 
-typedef enum few_precision { FEW_PRECISION_AUTO, FEW_PRECISION_F32, FEW_PRECISION_BF16 } few_precision;
+typedef enum few_precision {
+    FEW_PRECISION_AUTO,
+    FEW_PRECISION_F32,
+    FEW_PRECISION_BF16
+} few_precision;
 
 typedef struct few_plan few_plan;
 
@@ -36,14 +40,14 @@ typedef struct few_update {
 typedef struct few_plan_report {
     few_precision precision;
     int workers;
-    int64_t slice;           /* dim 0 of the inputs */
-    int64_t params;          /* scalars of set 0, padding left out */
+    int64_t slice;  /* dim 0 of the inputs */
+    int64_t params; /* scalars of set 0, padding left out */
     int64_t nodes;
-    double flops;            /* of one slice */
-    double bytes_moved;      /* tensors read and written by the nodes of one slice */
-    int64_t arena_bytes;     /* of one worker: activations */
-    int64_t scratch_bytes;   /* of one worker */
-    int64_t weight_bytes;    /* packed copies and gradient accumulators, all workers */
+    double flops;          /* of one slice */
+    double bytes_moved;    /* tensors read and written by the nodes of one slice */
+    int64_t arena_bytes;   /* of one worker: activations */
+    int64_t scratch_bytes; /* of one worker */
+    int64_t weight_bytes;  /* packed copies and gradient accumulators, all workers */
 } few_plan_report;
 
 typedef struct few_backend {

@@ -1,7 +1,8 @@
 /* Reverse mode as a graph-to-graph transformation: walk the nodes backwards, let each op append
  * the nodes of its gradient, add up where a tensor feeds several.
  *
- * Easy to get wrong: the node and tensor arrays move while ops append, so nodes are copied first. */
+ * Easy to get wrong: the node and tensor arrays move while ops append, so nodes are copied first.
+ */
 #include "base/alloc.h"
 #include "op/ops.h"
 

@@ -216,9 +216,9 @@ few_val few_graph_param(few_graph *g, int set, const char *name, few_shape shape
         ps->count += (count + 15) & ~INT64_C(15);
     } else if (!few_shape_equal(&ps->v[k].shape, &shape)) {
         char a[96], b[96];
-        return few_graph_fail(g, FEW_EINVAL, "%s: parameter '%s' has shape %s, the network wants %s",
-                              g->label, name, few_shape_text(&ps->v[k].shape, a),
-                              few_shape_text(&shape, b));
+        return few_graph_fail(g, FEW_EINVAL,
+                              "%s: parameter '%s' has shape %s, the network wants %s", g->label,
+                              name, few_shape_text(&ps->v[k].shape, a), few_shape_text(&shape, b));
     }
     for (few_val v = 0; v < g->n_tensors; v++)
         if (g->tensors[v].source == FEW_FROM_PARAM && g->tensors[v].set == set &&

@@ -26,7 +26,7 @@ typedef struct few_shape {
 int64_t few_shape_count(const few_shape *s);
 bool few_shape_equal(const few_shape *a, const few_shape *b);
 const char *few_shape_text(const few_shape *s, char buf[96]); /* "[2,32,32,3]" */
-size_t few_dtype_size(few_dtype t);                            /* ACT counts as f32 */
+size_t few_dtype_size(few_dtype t);                           /* ACT counts as f32 */
 
 typedef int32_t few_val; /* a tensor's index in its graph, or FEW_NONE */
 

@@ -45,8 +45,8 @@ static void draw(const few_method_ctx *c, int64_t step, int64_t index, double *v
 {
     const struct options *o = c->options;
     const bool even = !strcmp(o->times, "stratified");
-    const double u = few_random_uniform(c->seed, FEW_RNG_TIME, (uint32_t)step,
-                                        even ? 0 : (uint32_t)index, 0);
+    const double u =
+        few_random_uniform(c->seed, FEW_RNG_TIME, (uint32_t)step, even ? 0 : (uint32_t)index, 0);
     const double t = even ? fmod(u + (double)index / (double)c->batch, 1) : u;
     const few_angle a = few_angle_of(few_schedule_phi(&c->spec->schedule, t));
     v[TIME] = few_method_time(c->spec, t);
@@ -54,7 +54,8 @@ static void draw(const few_method_ctx *c, int64_t step, int64_t index, double *v
     v[SIGMA] = a.sigma;
     few_param_target(c->spec->prediction, a.alpha, a.sigma, &v[TARGET_X], &v[TARGET_EPS]);
     v[MINUS] = -1;
-    v[WEIGHT] = strcmp(o->weight, "v") ? 1 : few_param_v_factor(c->spec->prediction, a.alpha, a.sigma);
+    v[WEIGHT] =
+        strcmp(o->weight, "v") ? 1 : few_param_v_factor(c->spec->prediction, a.alpha, a.sigma);
 }
 
 const few_method few_method_diffusion = {

@@ -19,17 +19,17 @@ typedef struct few_method few_method;
 /* One training graph being built, and what stays known while it runs. */
 typedef struct few_method_ctx {
     const few_method *method;
-    const void *options; /* the method's own struct */
-    const few_spec *spec;    /* the network being trained; its schedule and prediction */
-    const few_spec *teacher; /* NULL without one */
+    const void *options;         /* the method's own struct */
+    const few_spec *spec;        /* the network being trained; its schedule and prediction */
+    const few_spec *teacher;     /* NULL without one */
     int64_t slice, batch, steps; /* images of a slice, of a step; steps of the run */
     uint64_t seed;
 
     few_graph *g;
-    few_val x;          /* clean images, F32 [N, sample shape] in [-1, 1] */
-    few_val label;      /* I32 [N], or FEW_NONE */
-    few_val null_label; /* I32 [N]: the null class, or FEW_NONE */
-    few_val rng;        /* I32 [N,4] */
+    few_val x;                       /* clean images, F32 [N, sample shape] in [-1, 1] */
+    few_val label;                   /* I32 [N], or FEW_NONE */
+    few_val null_label;              /* I32 [N]: the null class, or FEW_NONE */
+    few_val rng;                     /* I32 [N,4] */
     few_val scalar[FEW_MAX_SCALARS]; /* F32 [N] each, in the order of method->scalars */
 } few_method_ctx;
 
@@ -38,7 +38,7 @@ struct few_method {
     const few_option *options;
     size_t options_size;
     bool needs_teacher, makes_student; /* a student is made for a number of steps */
-    const char *const *scalars; /* names, ends with NULL */
+    const char *const *scalars;        /* names, ends with NULL */
     /* Refuse settings that make no sense; may be NULL. */
     few_status (*check)(const few_method_ctx *c, few_error *err);
     /* Append the graph and return the loss of each sample, F32 [N]. */

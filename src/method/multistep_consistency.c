@@ -10,7 +10,8 @@
  *     loss = w_t dist(x_ref - f(z_t, t))
  *
  * x_ref is computed in the closed form w1 x_T + (1 - w1) f(z_s, s) + c (k - sigma_s) eps_T, where
- * nothing cancels. Easy to get wrong: the x variance of aDDIM comes from the unguided prediction. */
+ * nothing cancels. Easy to get wrong: the x variance of aDDIM comes from the unguided prediction.
+ */
 #include "method/multistep_consistency.h"
 
 #include "base/philox.h"
@@ -24,23 +25,34 @@
 #include <string.h>
 
 enum {
-    TIME_T, TIME_S,               /* network time inputs */
-    X_Z_T, X_OUT_T, X_Z_S, X_OUT_S, /* student: x_hat = X_Z z + X_OUT out */
-    TX_Z, TX_OUT,                 /* teacher, at t */
-    ALPHA_T, SIGMA_T,             /* z_t */
-    ALPHA_S, SIGMA_S2,            /* z_s = alpha_s x_T + k eps_T */
-    EPS_Z, EPS_X,                 /* eps_T = EPS_Z z_t + EPS_X x_T */
-    D2_XVAR,                      /* aDDIM: D^2 eta, or D^2 x_var when analytic */
-    U_TEACHER, U_SELF, U_HAT,     /* u = w1 q x_T + (1-w1) q x_ref0 - q x_hat + ... */
-    U_EPS, U_EPS0,                /* ... + (U_EPS k - U_EPS0) eps_T */
+    TIME_T,
+    TIME_S, /* network time inputs */
+    X_Z_T,
+    X_OUT_T,
+    X_Z_S,
+    X_OUT_S, /* student: x_hat = X_Z z + X_OUT out */
+    TX_Z,
+    TX_OUT, /* teacher, at t */
+    ALPHA_T,
+    SIGMA_T, /* z_t */
+    ALPHA_S,
+    SIGMA_S2, /* z_s = alpha_s x_T + k eps_T */
+    EPS_Z,
+    EPS_X,   /* eps_T = EPS_Z z_t + EPS_X x_T */
+    D2_XVAR, /* aDDIM: D^2 eta, or D^2 x_var when analytic */
+    U_TEACHER,
+    U_SELF,
+    U_HAT, /* u = w1 q x_T + (1-w1) q x_ref0 - q x_hat + ... */
+    U_EPS,
+    U_EPS0, /* ... + (U_EPS k - U_EPS0) eps_T */
     WEIGHT,
     N_SCALARS
 };
 
 const char *const few_mc_scalars[] = {
-    "time_t", "time_s",  "x_z_t", "x_out_t", "x_z_s",   "x_out_s",   "tx_z",   "tx_out", "alpha_t",
-    "sigma_t", "alpha_s", "sigma_s2", "eps_z", "eps_x",  "d2_xvar", "u_teacher", "u_self", "u_hat",
-    "u_eps", "u_eps0",  "weight", NULL,
+    "time_t",  "time_s",  "x_z_t",   "x_out_t",  "x_z_s",  "x_out_s", "tx_z",    "tx_out",
+    "alpha_t", "sigma_t", "alpha_s", "sigma_s2", "eps_z",  "eps_x",   "d2_xvar", "u_teacher",
+    "u_self",  "u_hat",   "u_eps",   "u_eps0",   "weight", NULL,
 };
 
 few_status few_mc_check(const few_method_ctx *c, few_error *err)
@@ -79,12 +91,12 @@ few_val few_mc_build(few_method_ctx *c, bool distil)
 
     few_val x_T = c->x, x_cond = c->x;
     if (distil) {
-        x_cond = few_method_predict_x(c, FEW_SET_TEACHER, z_t, k[TIME_T], k[TX_Z], k[TX_OUT],
-                                      c->label);
+        x_cond =
+            few_method_predict_x(c, FEW_SET_TEACHER, z_t, k[TIME_T], k[TX_Z], k[TX_OUT], c->label);
         x_T = x_cond;
         if (o->guidance > 0) { /* (1+g) f(c) - g f(null) */
-            const few_val x_null = few_method_predict_x(c, FEW_SET_TEACHER, z_t, k[TIME_T],
-                                                        k[TX_Z], k[TX_OUT], c->null_label);
+            const few_val x_null = few_method_predict_x(c, FEW_SET_TEACHER, z_t, k[TIME_T], k[TX_Z],
+                                                        k[TX_OUT], c->null_label);
             x_T = few_add(g, few_affine(g, x_cond, 1 + o->guidance, 0),
                           few_affine(g, x_null, -o->guidance, 0));
         }
@@ -112,8 +124,7 @@ few_val few_mc_build(few_method_ctx *c, bool distil)
         few_method_predict_x(c, FEW_SET_LIVE, z_t, k[TIME_T], k[X_Z_T], k[X_OUT_T], c->label);
 
     few_graph_label(g, "distance");
-    const few_val of_eps =
-        few_add(g, few_mul(g, k[U_EPS], root), few_affine(g, k[U_EPS0], -1, 0));
+    const few_val of_eps = few_add(g, few_mul(g, k[U_EPS], root), few_affine(g, k[U_EPS0], -1, 0));
     const few_val u = few_method_mix(c, 4, (few_val[]){ x_hat, x_T, x_ref0, eps_T },
                                      (few_val[]){ k[U_HAT], k[U_TEACHER], k[U_SELF], of_eps });
     return few_mul(g, few_method_distance(c, o->distance, u, o->huber), k[WEIGHT]);
@@ -156,9 +167,9 @@ void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *v
     v[SIGMA_S2] = s.sigma * s.sigma;
     v[EPS_Z] = 1 / t.sigma;
     v[EPS_X] = -t.alpha / t.sigma;
-    v[D2_XVAR] = D * D *
-                 (o->x_var && !strcmp(o->x_var, "analytic") ? few_x_var_analytic(t.alpha, t.sigma)
-                                                            : o->eta);
+    v[D2_XVAR] =
+        D * D *
+        (o->x_var && !strcmp(o->x_var, "analytic") ? few_x_var_analytic(t.alpha, t.sigma) : o->eta);
     /* v_norm: the distance of v rather than x, so u is divided by sigma_t and the weight is 1. */
     const bool v_norm = !strcmp(o->weight, "v_norm");
     const double q = v_norm ? 1 / t.sigma : 1;

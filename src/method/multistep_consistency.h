@@ -6,16 +6,16 @@
 #include "method/method.h"
 
 typedef struct few_mc_options {
-    char *curriculum;    /* annealed, constant */
+    char *curriculum;                /* annealed, constant */
     double teacher_from, teacher_to; /* teacher steps N over the whole path */
-    double anneal;       /* fraction of the run over which N grows */
-    char *teacher_step;  /* addim, ddim (mcd) */
-    char *x_var;         /* measured, analytic */
-    double eta;          /* fraction of the measured variance */
-    char *distance;      /* rms, elem, norm, l2sq */
-    double huber;        /* epsilon of the distance */
-    char *weight;        /* v_norm, snr+1, trunc, one */
-    double guidance;     /* of the teacher (mcd) */
+    double anneal;                   /* fraction of the run over which N grows */
+    char *teacher_step;              /* addim, ddim (mcd) */
+    char *x_var;                     /* measured, analytic */
+    double eta;                      /* fraction of the measured variance */
+    char *distance;                  /* rms, elem, norm, l2sq */
+    double huber;                    /* epsilon of the distance */
+    char *weight;                    /* v_norm, snr+1, trunc, one */
+    double guidance;                 /* of the teacher (mcd) */
 } few_mc_options;
 
 extern const char *const few_mc_scalars[];
@@ -26,19 +26,57 @@ void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *v
 
 /* Rows of the option table both have; X macros keep mcd's further rows beside them. */
 #define FEW_MC_OPTIONS                                                                             \
-    { "curriculum", FEW_OPT_CHOICE, offsetof(few_mc_options, curriculum), "annealed", 0, 0,        \
-      "how the number of teacher steps grows", "annealed|constant" },                              \
-    { "teacher_from", FEW_OPT_DOUBLE, offsetof(few_mc_options, teacher_from), "64", 1, 1e6,        \
-      "teacher steps at the start", NULL },                                                        \
-    { "teacher_to", FEW_OPT_DOUBLE, offsetof(few_mc_options, teacher_to), "1280", 1, 1e6,          \
-      "teacher steps at the end (and always, when constant)", NULL },                              \
-    { "anneal", FEW_OPT_DOUBLE, offsetof(few_mc_options, anneal), "0.5", 0, 1,                     \
-      "part of the run over which they grow", NULL },                                              \
-    { "distance", FEW_OPT_CHOICE, offsetof(few_mc_options, distance), "rms", 0, 0,                 \
-      "distance between target and prediction", "rms|elem|norm|l2sq" },                            \
-    { "huber", FEW_OPT_DOUBLE, offsetof(few_mc_options, huber), "1e-4", 1e-9, 1e3,                 \
-      "epsilon of the distance", NULL },                                                           \
-    { "weight", FEW_OPT_CHOICE, offsetof(few_mc_options, weight), "v_norm", 0, 0,                  \
-      "weight of a time", "v_norm|snr+1|trunc|one" }
+    { "curriculum",                                                                                \
+      FEW_OPT_CHOICE,                                                                              \
+      offsetof(few_mc_options, curriculum),                                                        \
+      "annealed",                                                                                  \
+      0,                                                                                           \
+      0,                                                                                           \
+      "how the number of teacher steps grows",                                                     \
+      "annealed|constant" },                                                                       \
+        { "teacher_from",                                                                          \
+          FEW_OPT_DOUBLE,                                                                          \
+          offsetof(few_mc_options, teacher_from),                                                  \
+          "64",                                                                                    \
+          1,                                                                                       \
+          1e6,                                                                                     \
+          "teacher steps at the start",                                                            \
+          NULL },                                                                                  \
+        { "teacher_to",                                                                            \
+          FEW_OPT_DOUBLE,                                                                          \
+          offsetof(few_mc_options, teacher_to),                                                    \
+          "1280",                                                                                  \
+          1,                                                                                       \
+          1e6,                                                                                     \
+          "teacher steps at the end (and always, when constant)",                                  \
+          NULL },                                                                                  \
+        { "anneal",                                                                                \
+          FEW_OPT_DOUBLE,                                                                          \
+          offsetof(few_mc_options, anneal),                                                        \
+          "0.5",                                                                                   \
+          0,                                                                                       \
+          1,                                                                                       \
+          "part of the run over which they grow",                                                  \
+          NULL },                                                                                  \
+        { "distance",                                                                              \
+          FEW_OPT_CHOICE,                                                                          \
+          offsetof(few_mc_options, distance),                                                      \
+          "rms",                                                                                   \
+          0,                                                                                       \
+          0,                                                                                       \
+          "distance between target and prediction",                                                \
+          "rms|elem|norm|l2sq" },                                                                  \
+        { "huber",                                                                                 \
+          FEW_OPT_DOUBLE,                                                                          \
+          offsetof(few_mc_options, huber),                                                         \
+          "1e-4",                                                                                  \
+          1e-9,                                                                                    \
+          1e3,                                                                                     \
+          "epsilon of the distance",                                                               \
+          NULL },                                                                                  \
+    {                                                                                              \
+        "weight", FEW_OPT_CHOICE, offsetof(few_mc_options, weight), "v_norm", 0, 0,                \
+            "weight of a time", "v_norm|snr+1|trunc|one"                                           \
+    }
 
 #endif

@@ -45,10 +45,9 @@ json_t *few_spec_to_json(const few_spec *s)
         "{s:i, s:s, s:i, s:s, s:o, s:o, s:s, s:f, s:[iii], s:i, s:o, s:b, s:s?, s:s?, s:O?}",
         "format_version", FORMAT_VERSION, "kind", s->kind, "steps", s->steps, "network",
         s->network->name, s->network->name, config, "schedule", schedule, "parameterization",
-        s->prediction->name, "time_scale", s->time_scale, "image", s->height, s->width,
-        s->channels, "classes", s->classes, "class_names", names, "null_class",
-        (int)s->null_class, "data_name", s->data_name, "data_hash", s->data_hash, "history",
-        s->history);
+        s->prediction->name, "time_scale", s->time_scale, "image", s->height, s->width, s->channels,
+        "classes", s->classes, "class_names", names, "null_class", (int)s->null_class, "data_name",
+        s->data_name, "data_hash", s->data_hash, "history", s->history);
     return o;
 }
 
@@ -62,8 +61,8 @@ static few_status text(const json_t *o, const char *key, bool needed, char **out
     if ((!v || json_is_null(v)) && !needed)
         return FEW_OK;
     if (!json_is_string(v))
-        return few_fail(err, FEW_EFORMAT, "'%s': the model's description lacks the text '%s'", where,
-                        key);
+        return few_fail(err, FEW_EFORMAT, "'%s': the model's description lacks the text '%s'",
+                        where, key);
     *out = few_strdup(json_string_value(v));
     return *out ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a model description");
 }
@@ -73,9 +72,10 @@ static few_status whole(const json_t *o, const char *key, int min, int max, int 
 {
     const json_t *v = json_object_get(o, key);
     if (!json_is_integer(v) || json_integer_value(v) < min || json_integer_value(v) > max)
-        return few_fail(err, FEW_EFORMAT,
-                        "'%s': '%s' in the model's description must be a whole number from %d to %d",
-                        where, key, min, max);
+        return few_fail(
+            err, FEW_EFORMAT,
+            "'%s': '%s' in the model's description must be a whole number from %d to %d", where,
+            key, min, max);
     *out = (int)json_integer_value(v);
     return FEW_OK;
 }
@@ -125,7 +125,8 @@ few_status few_spec_from_json(few_spec *s, const json_t *o, const char *where, f
     for (size_t k = 0; k < 3; k++) {
         const json_t *v = json_array_get(image, k);
         if (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > 1 << 14) {
-            st = few_fail(err, FEW_EFORMAT, "'%s': 'image' must be [height, width, channels]", where);
+            st = few_fail(err, FEW_EFORMAT, "'%s': 'image' must be [height, width, channels]",
+                          where);
             goto cleanup;
         }
         *size[k] = (int)json_integer_value(v);

@@ -9,18 +9,18 @@
 #include "nn/network.h"
 
 typedef struct few_spec {
-    char *kind;                 /* the method that made it: "diffusion", "mct", "mcd" */
-    int steps;                  /* evaluations it was made for; 0 for a diffusion model */
+    char *kind; /* the method that made it: "diffusion", "mct", "mcd" */
+    int steps;  /* evaluations it was made for; 0 for a diffusion model */
     const few_network *network;
-    void *config;               /* the network's, owned */
+    void *config; /* the network's, owned */
     int height, width, channels, classes;
-    few_strings class_names;    /* classes names, or none */
+    few_strings class_names; /* classes names, or none */
     few_schedule schedule;
     const few_param_kind *prediction; /* what the network predicts: v, x, eps */
-    double time_scale;          /* time input = time_scale t - 1 */
-    bool null_class;            /* the null class was trained, so guidance makes sense */
-    char *data_name, *data_hash;/* of the training set; NULL when unknown */
-    json_t *history;            /* array: one object for each training that led here */
+    double time_scale;                /* time input = time_scale t - 1 */
+    bool null_class;                  /* the null class was trained, so guidance makes sense */
+    char *data_name, *data_hash;      /* of the training set; NULL when unknown */
+    json_t *history;                  /* array: one object for each training that led here */
 } few_spec;
 
 void few_spec_clear(few_spec *s);

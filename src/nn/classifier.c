@@ -14,7 +14,8 @@ static few_val conv(few_graph *g, const char *name, few_val x, int out, int stri
     const double bound = 1 / sqrt((double)(9 * in));
     few_graph_label(g, "%s", name);
     snprintf(full, sizeof full, "%s.weight", name);
-    const few_val w = few_graph_param(g, 0, full, FEW_SHAPE(out, in, 3, 3), FEW_INIT_UNIFORM, bound);
+    const few_val w =
+        few_graph_param(g, 0, full, FEW_SHAPE(out, in, 3, 3), FEW_INIT_UNIFORM, bound);
     snprintf(full, sizeof full, "%s.bias", name);
     const few_val b = few_graph_param(g, 0, full, FEW_SHAPE(out), FEW_INIT_UNIFORM, bound);
     return few_conv2d(g, x, w, b, res, stride, 1, 1);
@@ -59,9 +60,9 @@ few_val few_classifier_build(few_graph *g, few_val x, int classes, few_val rng, 
     if (rng != FEW_NONE)
         f = few_dropout(g, f, rng, 0, 0.2);
     const double bound = 1 / sqrt((double)FEW_CLASSIFIER_FEATURES);
-    const few_val w = few_graph_param(g, 0, "classes.weight",
-                                      FEW_SHAPE(classes, FEW_CLASSIFIER_FEATURES), FEW_INIT_UNIFORM,
-                                      bound);
+    const few_val w =
+        few_graph_param(g, 0, "classes.weight", FEW_SHAPE(classes, FEW_CLASSIFIER_FEATURES),
+                        FEW_INIT_UNIFORM, bound);
     const few_val b =
         few_graph_param(g, 0, "classes.bias", FEW_SHAPE(classes), FEW_INIT_UNIFORM, bound);
     return few_linear(g, f, w, b, FEW_NONE);

@@ -22,14 +22,16 @@ static const few_option table[] = {
 static const few_option json_table[] = {
     { "width", FEW_OPT_INT, offsetof(struct config, width), "128", 1, 65536, "of a layer", NULL },
     { "layers", FEW_OPT_INT, offsetof(struct config, layers), "3", 1, 64, "hidden layers", NULL },
-    { "features", FEW_OPT_INT, offsetof(struct config, features), "32", 2, 4096, "of the time", NULL },
+    { "features", FEW_OPT_INT, offsetof(struct config, features), "32", 2, 4096, "of the time",
+      NULL },
     { "h", FEW_OPT_INT, offsetof(struct config, h), "1", 1, 16384, "of a sample", NULL },
     { "w", FEW_OPT_INT, offsetof(struct config, w), "1", 1, 16384, "of a sample", NULL },
     { "c", FEW_OPT_INT, offsetof(struct config, c), "1", 1, 16384, "of a sample", NULL },
     { .name = NULL },
 };
 
-static few_status make(const void *options, const few_net_shape *shape, void **config, few_error *err)
+static few_status make(const void *options, const few_net_shape *shape, void **config,
+                       few_error *err)
 {
     struct config *c = few_malloc(sizeof *c);
     if (!c)

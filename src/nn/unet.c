@@ -37,8 +37,8 @@ static few_val time_features(few_unet *u, few_val t)
                                              FEW_SHAPE(c->num_train_timesteps, width),
                                              FEW_INIT_NORMAL, 1),
                              t);
-    const few_val w = few_graph_param(u->g, u->set, "time_proj.weight", FEW_SHAPE(width),
-                                      FEW_INIT_NORMAL, 16);
+    const few_val w =
+        few_graph_param(u->g, u->set, "time_proj.weight", FEW_SHAPE(width), FEW_INIT_NORMAL, 16);
     if (w != FEW_NONE) {
         few_params *ps = u->g->sets[u->set];
         ps->v[few_params_find(ps, "time_proj.weight")].frozen = true;
@@ -93,7 +93,8 @@ static few_val down(few_unet *u, few_val h, struct skips *s)
         if (i == c->block_out_channels.n - 1)
             break;
         snprintf(name, sizeof name, "down_blocks.%d.downsamplers.0%s", i, by_resnet ? "" : ".conv");
-        h = by_resnet ? few_unet_resnet(u, name, h, out, FEW_DOWN, 1) : few_unet_downsample(u, name, h);
+        h = by_resnet ? few_unet_resnet(u, name, h, out, FEW_DOWN, 1)
+                      : few_unet_downsample(u, name, h);
         s->v[s->n++] = h;
     }
     return h;
@@ -157,7 +158,8 @@ few_val few_unet_build(few_graph *g, int set, const few_unet_config *c, few_val 
         x = few_affine(g, x, 2, -1);
     x = few_cast(g, x, FEW_ACT);
     u.emb = embedding(&u, time, label);
-    few_val h = few_unet_conv(&u, "conv_in", x, c->block_out_channels.v[0], 3, FEW_NONE, 1, 1, 1, false);
+    few_val h =
+        few_unet_conv(&u, "conv_in", x, c->block_out_channels.v[0], 3, FEW_NONE, 1, 1, 1, false);
     s.v[s.n++] = h;
     h = up(&u, middle(&u, down(&u, h, &s)), &s);
     h = few_unet_norm(&u, "conv_norm_out", h, c->norm_num_groups, FEW_NONE, FEW_NONE, true);

@@ -64,9 +64,7 @@ few_val few_unet_norm(few_unet *u, const char *name, few_val x, int groups, few_
 
 static few_val resampled(few_unet *u, few_val x, few_resample r)
 {
-    return r == FEW_UP     ? few_upsample2(u->g, x, 1)
-           : r == FEW_DOWN ? few_pool2(u->g, x, 0.25)
-                           : x;
+    return r == FEW_UP ? few_upsample2(u->g, x, 1) : r == FEW_DOWN ? few_pool2(u->g, x, 0.25) : x;
 }
 
 few_val few_unet_resnet(few_unet *u, const char *name, few_val x, int out, few_resample resample,

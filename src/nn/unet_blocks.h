@@ -9,9 +9,9 @@ typedef struct few_unet {
     few_graph *g;
     int set;
     const few_unet_config *c;
-    few_val emb;      /* silu of the embedding, [N, time dim] F32 */
+    few_val emb; /* silu of the embedding, [N, time dim] F32 */
     few_val rng;
-    int n_dropouts;   /* number of the next dropout layer */
+    int n_dropouts; /* number of the next dropout layer */
 } few_unet;
 
 typedef enum few_resample { FEW_KEEP, FEW_UP, FEW_DOWN } few_resample;

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #define ROW(type, field, fallback, min, max, help, choices)                                        \
-    { #field, type, offsetof(few_unet_config, field), fallback, min, max, help, choices }
+    {                                                                                              \
+#field, type, offsetof(few_unet_config, field), fallback, min, max, help, choices          \
+    }
 #define TYPES_DOWN "DownBlock2D|AttnDownBlock2D|ResnetDownsampleBlock2D"
 #define TYPES_UP "UpBlock2D|AttnUpBlock2D|ResnetUpsampleBlock2D"
 
@@ -19,14 +21,16 @@ const few_option few_unet_table[] = {
     ROW(FEW_OPT_INT, time_embedding_dim, "0", 0, 65536, "width of the embedding", NULL),
     ROW(FEW_OPT_DOUBLE, freq_shift, "0", 0, 16, "of the frequencies", NULL),
     ROW(FEW_OPT_BOOL, flip_sin_to_cos, "true", 0, 0, "cosines before sines", NULL),
-    ROW(FEW_OPT_STRINGS, down_block_types, "DownBlock2D,AttnDownBlock2D,AttnDownBlock2D,AttnDownBlock2D",
-        0, 0, "from fine to coarse", TYPES_DOWN),
-    ROW(FEW_OPT_STRINGS, up_block_types, "AttnUpBlock2D,AttnUpBlock2D,AttnUpBlock2D,UpBlock2D", 0, 0,
-        "from coarse to fine", TYPES_UP),
+    ROW(FEW_OPT_STRINGS, down_block_types,
+        "DownBlock2D,AttnDownBlock2D,AttnDownBlock2D,AttnDownBlock2D", 0, 0, "from fine to coarse",
+        TYPES_DOWN),
+    ROW(FEW_OPT_STRINGS, up_block_types, "AttnUpBlock2D,AttnUpBlock2D,AttnUpBlock2D,UpBlock2D", 0,
+        0, "from coarse to fine", TYPES_UP),
     ROW(FEW_OPT_STRING, mid_block_type, "UNetMidBlock2D", 0, 0, "the middle", NULL),
     ROW(FEW_OPT_INTS, block_out_channels, "224,448,672,896", 1, 65536, "width of each level", NULL),
     ROW(FEW_OPT_INT, layers_per_block, "2", 1, 64, "ResNet blocks of a level", NULL),
-    ROW(FEW_OPT_DOUBLE, mid_block_scale_factor, "1", 1e-6, 1e6, "divides the middle's outputs", NULL),
+    ROW(FEW_OPT_DOUBLE, mid_block_scale_factor, "1", 1e-6, 1e6, "divides the middle's outputs",
+        NULL),
     ROW(FEW_OPT_INT, downsample_padding, "1", 0, 1, "1: all sides; 0: right and bottom", NULL),
     ROW(FEW_OPT_CHOICE, downsample_type, "conv", 0, 0, "of attention blocks", "conv|resnet"),
     ROW(FEW_OPT_CHOICE, upsample_type, "conv", 0, 0, "of attention blocks", "conv|resnet"),
@@ -34,7 +38,8 @@ const few_option few_unet_table[] = {
     ROW(FEW_OPT_CHOICE, act_fn, "silu", 0, 0, "activation", "silu|swish"),
     ROW(FEW_OPT_INT, attention_head_dim, "8", 0, 65536, "channels of a head", NULL),
     ROW(FEW_OPT_INT, norm_num_groups, "32", 1, 65536, "groups of the norms", NULL),
-    ROW(FEW_OPT_INT, attn_norm_num_groups, "0", 0, 65536, "groups of the middle attention's norm", NULL),
+    ROW(FEW_OPT_INT, attn_norm_num_groups, "0", 0, 65536, "groups of the middle attention's norm",
+        NULL),
     ROW(FEW_OPT_DOUBLE, norm_eps, "1e-5", 1e-12, 1, "epsilon of the norms", NULL),
     ROW(FEW_OPT_CHOICE, resnet_time_scale_shift, "default", 0, 0, "how the time enters",
         "default|scale_shift"),
@@ -47,16 +52,17 @@ const few_option few_unet_table[] = {
 };
 
 /* Numbers that config.json writes as null when they are 0. */
-static const char *const nullable[] = { "sample_size",          "time_embedding_dim",
-                                        "attention_head_dim",   "attn_norm_num_groups",
-                                        "num_class_embeds",     "num_train_timesteps" };
+static const char *const nullable[] = { "sample_size",        "time_embedding_dim",
+                                        "attention_head_dim", "attn_norm_num_groups",
+                                        "num_class_embeds",   "num_train_timesteps" };
 
 few_status few_unet_config_from_json(few_unet_config *c, const json_t *json, const char *where,
                                      few_error *err)
 {
     memset(c, 0, sizeof *c);
     if (!json_is_object(json))
-        return few_fail(err, FEW_EFORMAT, "'%s': the U-Net's configuration is no JSON object", where);
+        return few_fail(err, FEW_EFORMAT, "'%s': the U-Net's configuration is no JSON object",
+                        where);
     FEW_TRY(few_options_defaults(few_unet_table, c, err));
     json_t *own = json_object();
     const char *key;
@@ -110,25 +116,30 @@ few_status few_unet_config_check(const few_unet_config *c, few_error *err)
 {
     const int n = c->block_out_channels.n;
     if (n < 1 || n > 16 || c->down_block_types.n != n || c->up_block_types.n != n)
-        return few_fail(err, FEW_ECONFIG,
-                        "block_out_channels, down_block_types and up_block_types must have the same "
-                        "length (they have %d, %d and %d)",
-                        n, c->down_block_types.n, c->up_block_types.n);
+        return few_fail(
+            err, FEW_ECONFIG,
+            "block_out_channels, down_block_types and up_block_types must have the same "
+            "length (they have %d, %d and %d)",
+            n, c->down_block_types.n, c->up_block_types.n);
     for (int k = 0; k < n; k++) {
         const int width = c->block_out_channels.v[k];
         if (width % c->norm_num_groups)
-            return few_fail(err, FEW_ECONFIG, "block_out_channels: %d does not divide into %d groups",
-                            width, c->norm_num_groups);
+            return few_fail(err, FEW_ECONFIG,
+                            "block_out_channels: %d does not divide into %d groups", width,
+                            c->norm_num_groups);
         if (c->attention_head_dim && width > c->attention_head_dim && width % c->attention_head_dim)
-            return few_fail(err, FEW_ECONFIG, "block_out_channels: %d is no multiple of the heads' %d",
-                            width, c->attention_head_dim);
+            return few_fail(err, FEW_ECONFIG,
+                            "block_out_channels: %d is no multiple of the heads' %d", width,
+                            c->attention_head_dim);
     }
     if (c->sample_size && c->sample_size % (1 << (n - 1)))
-        return few_fail(err, FEW_ECONFIG, "sample_size %d cannot be halved %d times", c->sample_size,
-                        n - 1);
+        return few_fail(err, FEW_ECONFIG, "sample_size %d cannot be halved %d times",
+                        c->sample_size, n - 1);
     if (c->mid_block_type && strcmp(c->mid_block_type, "UNetMidBlock2D") != 0)
-        return few_fail(err, FEW_ECONFIG, "mid_block_type '%s' is not supported; UNetMidBlock2D or "
-                                          "null are", c->mid_block_type);
+        return few_fail(err, FEW_ECONFIG,
+                        "mid_block_type '%s' is not supported; UNetMidBlock2D or "
+                        "null are",
+                        c->mid_block_type);
     if (c->class_embed_type && strcmp(c->class_embed_type, "timestep") != 0 &&
         strcmp(c->class_embed_type, "identity") != 0)
         return few_fail(err, FEW_ECONFIG,

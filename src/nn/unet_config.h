@@ -20,12 +20,12 @@ typedef struct few_unet_config {
     char *downsample_type, *upsample_type; /* conv, resnet */
     double dropout;
     char *act_fn;
-    int attention_head_dim; /* 0: one head */
+    int attention_head_dim;                    /* 0: one head */
     int norm_num_groups, attn_norm_num_groups; /* the latter 0: see the spec's trap */
     double norm_eps;
     char *resnet_time_scale_shift; /* default, scale_shift */
     bool add_attention;
-    char *class_embed_type; /* NULL, timestep, identity */
+    char *class_embed_type;                    /* NULL, timestep, identity */
     int num_class_embeds, num_train_timesteps; /* 0: none */
     bool zero_init; /* not diffusers': the last layer of every branch starts at zero */
 } few_unet_config;

@@ -24,8 +24,8 @@ static const few_option table[] = {
       "resolutions with attention", NULL },
     { "head_width", FEW_OPT_INT, offsetof(struct options, head_width), "0", 0, 4096,
       "channels of an attention head; 0: one head", NULL },
-    { "groups", FEW_OPT_INT, offsetof(struct options, groups), "32", 1, 4096,
-      "groups of the norms", NULL },
+    { "groups", FEW_OPT_INT, offsetof(struct options, groups), "32", 1, 4096, "groups of the norms",
+      NULL },
     { "dropout", FEW_OPT_DOUBLE, offsetof(struct options, dropout), "0", 0, 0.99,
       "inside ResNet blocks", NULL },
     { "time_embedding", FEW_OPT_CHOICE, offsetof(struct options, time_embedding), "default", 0, 0,
@@ -97,7 +97,8 @@ static void close_config(void *config)
     few_free(config);
 }
 
-static few_status make(const void *options, const few_net_shape *shape, void **config, few_error *err)
+static few_status make(const void *options, const few_net_shape *shape, void **config,
+                       few_error *err)
 {
     few_unet_config *c = few_calloc(1, sizeof *c);
     if (!c)

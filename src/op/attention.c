@@ -82,8 +82,8 @@ static void reference(const few_ref_call *c)
 
 static double flops(const few_node *n, const few_graph *g)
 {
-    const few_attn_dims d = few_attn_dims_of(&n->a, &g->tensors[n->in[0]].shape,
-                                             &g->tensors[n->in[1]].shape);
+    const few_attn_dims d =
+        few_attn_dims_of(&n->a, &g->tensors[n->in[0]].shape, &g->tensors[n->in[1]].shape);
     return 4.0 * (double)(d.n * d.t * d.s) * (double)d.c;
 }
 

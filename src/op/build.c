@@ -13,8 +13,8 @@ few_val few_conv2d(few_graph *g, few_val x, few_val w, few_val b, few_val res, i
     return APPLY(conv2d, INTS(stride, pad0, pad1), x, w, b, res);
 }
 
-few_val few_group_norm(few_graph *g, few_val x, few_val gamma, few_val beta, few_val add, few_val ss,
-                       int groups, bool silu, double eps)
+few_val few_group_norm(few_graph *g, few_val x, few_val gamma, few_val beta, few_val add,
+                       few_val ss, int groups, bool silu, double eps)
 {
     return APPLY(group_norm, (&(few_attrs){ .i = { groups, silu }, .f = { eps } }), x, gamma, beta,
                  add, ss);

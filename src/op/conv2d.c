@@ -1,4 +1,5 @@
-/* conv2d: y[n,i,j,o] = sum_{c,u,v} x[n, i s + u - p, j s + v - p, c] w[o,c,u,v] + b[o] + res[n,i,j,o].
+/* conv2d: y[n,i,j,o] = sum_{c,u,v} x[n, i s + u - p, j s + v - p, c] w[o,c,u,v] + b[o] +
+ * res[n,i,j,o].
  *
  * Channels last for images, PyTorch's [O,C,kh,kw] for weights. Bias and residual belong to the op
  * because both cost nothing while y is still in cache. */
@@ -86,7 +87,8 @@ static void grad(few_graph *g, const few_node *n, const few_val *dout, few_val *
     din[X] = few_graph_apply(g, &few_op_conv2d_grad_input, (few_val[]){ dout[0], n->in[W] }, 2, &a);
     a.i[3] = w.d[2];
     a.i[4] = w.d[3];
-    din[W] = few_graph_apply(g, &few_op_conv2d_grad_weights, (few_val[]){ n->in[X], dout[0] }, 2, &a);
+    din[W] =
+        few_graph_apply(g, &few_op_conv2d_grad_weights, (few_val[]){ n->in[X], dout[0] }, 2, &a);
     din[B] = few_graph_out(g, din[W], 1);
     din[RES] = dout[0];
 }
@@ -139,7 +141,8 @@ static const few_op_case cases[] = {
       .a = { .i = { 2, 0, 1 } },
       .absent = 8 },
     { .name = "wide",
-      .in = { FEW_SHAPE(2, 4, 4, 32), FEW_SHAPE(48, 32, 3, 3), FEW_SHAPE(48), FEW_SHAPE(2, 4, 4, 48) },
+      .in = { FEW_SHAPE(2, 4, 4, 32), FEW_SHAPE(48, 32, 3, 3), FEW_SHAPE(48),
+              FEW_SHAPE(2, 4, 4, 48) },
       .a = { .i = { 1, 1, 1 } } },
     { .name = NULL },
 };

@@ -6,8 +6,8 @@ static few_status infer(few_infer *c)
     few_conv_dims d = { 0 };
     if (!c->in[1] || c->in[1]->shape.rank != 4 || c->in[0]->shape.rank != 4)
         return few_infer_fail(c, "dy and the weight must have rank 4");
-    const few_shape x = FEW_SHAPE(c->in[0]->shape.d[0], c->node->a.i[3], c->node->a.i[4],
-                                  c->in[1]->shape.d[1]);
+    const few_shape x =
+        FEW_SHAPE(c->in[0]->shape.d[0], c->node->a.i[3], c->node->a.i[4], c->in[1]->shape.d[1]);
     if (x.d[1] < 1 || x.d[2] < 1)
         return few_infer_fail(c, "the input's size is missing");
     FEW_TRY(few_conv_infer(c, &x, &c->in[1]->shape, &d));

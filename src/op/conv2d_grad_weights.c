@@ -6,8 +6,8 @@ static few_status infer(few_infer *c)
     few_conv_dims d = { 0 };
     if (!c->in[1] || c->in[1]->shape.rank != 4 || c->in[0]->shape.rank != 4)
         return few_infer_fail(c, "the input and dy must have rank 4");
-    const few_shape w = FEW_SHAPE(c->in[1]->shape.d[3], c->in[0]->shape.d[3], c->node->a.i[3],
-                                  c->node->a.i[4]);
+    const few_shape w =
+        FEW_SHAPE(c->in[1]->shape.d[3], c->in[0]->shape.d[3], c->node->a.i[3], c->node->a.i[4]);
     if (w.d[2] < 1 || w.d[3] < 1)
         return few_infer_fail(c, "the window's size is missing");
     FEW_TRY(few_conv_infer(c, &c->in[0]->shape, &w, &d));

@@ -24,9 +24,15 @@ static void reference(const few_ref_call *c)
 }
 
 static const few_op_case cases[] = {
-    { .name = "classes", .in = { FEW_SHAPE(5), FEW_SHAPE(5, 7) }, .a = { .i = { 11 } }, .below = 11 },
+    { .name = "classes",
+      .in = { FEW_SHAPE(5), FEW_SHAPE(5, 7) },
+      .a = { .i = { 11 } },
+      .below = 11 },
     { .name = "one", .in = { FEW_SHAPE(1), FEW_SHAPE(1, 1) }, .a = { .i = { 1 } }, .below = 1 },
-    { .name = "repeated", .in = { FEW_SHAPE(8), FEW_SHAPE(8, 33) }, .a = { .i = { 2 } }, .below = 2 },
+    { .name = "repeated",
+      .in = { FEW_SHAPE(8), FEW_SHAPE(8, 33) },
+      .a = { .i = { 2 } },
+      .below = 2 },
     { .name = NULL },
 };
 

@@ -24,7 +24,10 @@ static void reference(const few_ref_call *c)
 
 static const few_op_case cases[] = {
     { .name = "sin first", .in = { FEW_SHAPE(3), FEW_SHAPE(5) }, .positive = 1 },
-    { .name = "cos first", .in = { FEW_SHAPE(2), FEW_SHAPE(8) }, .a = { .i = { 1 } }, .positive = 1 },
+    { .name = "cos first",
+      .in = { FEW_SHAPE(2), FEW_SHAPE(8) },
+      .a = { .i = { 1 } },
+      .positive = 1 },
     { .name = "one", .in = { FEW_SHAPE(1), FEW_SHAPE(1) }, .positive = 1 },
     { .name = NULL },
 };

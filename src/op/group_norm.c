@@ -58,8 +58,12 @@ static void grad(few_graph *g, const few_node *n, const few_val *dout, few_val *
 {
     if (dout[0] == FEW_NONE)
         return;
-    const few_val in[] = { n->in[FEW_GN_X],   n->in[FEW_GN_GAMMA], n->in[FEW_GN_BETA],
-                           n->in[FEW_GN_ADD], n->in[FEW_GN_SS],    n->out[1],
+    const few_val in[] = { n->in[FEW_GN_X],
+                           n->in[FEW_GN_GAMMA],
+                           n->in[FEW_GN_BETA],
+                           n->in[FEW_GN_ADD],
+                           n->in[FEW_GN_SS],
+                           n->out[1],
                            dout[0] };
     din[FEW_GN_X] = few_graph_apply(g, &few_op_group_norm_grad, in, 7, &n->a);
     for (int k = FEW_GN_GAMMA; k <= FEW_GN_SS; k++)
@@ -99,7 +103,8 @@ static double flops(const few_node *n, const few_graph *g)
 
 static const few_op_case cases[] = {
     { .name = "everything",
-      .in = { FEW_SHAPE(2, 3, 5, 8), FEW_SHAPE(8), FEW_SHAPE(8), FEW_SHAPE(2, 8), FEW_SHAPE(2, 16) },
+      .in = { FEW_SHAPE(2, 3, 5, 8), FEW_SHAPE(8), FEW_SHAPE(8), FEW_SHAPE(2, 8),
+              FEW_SHAPE(2, 16) },
       .a = { .i = { 4, 1 }, .f = { 1e-5 } } },
     { .name = "plain, one group",
       .in = { FEW_SHAPE(1, 4, 4, 6), FEW_SHAPE(6), FEW_SHAPE(6) },

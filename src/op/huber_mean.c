@@ -1,5 +1,5 @@
-/* huber_mean: per sample, the mean of sqrt(x^2 + e^2) - e, e = f[0]: a pseudo-Huber distance element
- * by element. */
+/* huber_mean: per sample, the mean of sqrt(x^2 + e^2) - e, e = f[0]: a pseudo-Huber distance
+ * element by element. */
 #include "op/op_util.h"
 
 static few_status infer(few_infer *c)

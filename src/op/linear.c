@@ -28,7 +28,8 @@ static few_status infer(few_infer *c)
 
 static void grad(few_graph *g, const few_node *n, const few_val *dout, few_val *din)
 {
-    din[X] = few_graph_apply(g, &few_op_linear_grad_input, (few_val[]){ dout[0], n->in[W] }, 2, NULL);
+    din[X] =
+        few_graph_apply(g, &few_op_linear_grad_input, (few_val[]){ dout[0], n->in[W] }, 2, NULL);
     din[W] =
         few_graph_apply(g, &few_op_linear_grad_weights, (few_val[]){ n->in[X], dout[0] }, 2, NULL);
     din[B] = few_graph_out(g, din[W], 1);
@@ -54,8 +55,7 @@ static double flops(const few_node *n, const few_graph *g)
 }
 
 static const few_op_case cases[] = {
-    { .name = "all",
-      .in = { FEW_SHAPE(5, 7), FEW_SHAPE(9, 7), FEW_SHAPE(9), FEW_SHAPE(5, 9) } },
+    { .name = "all", .in = { FEW_SHAPE(5, 7), FEW_SHAPE(9, 7), FEW_SHAPE(9), FEW_SHAPE(5, 9) } },
     { .name = "one", .in = { FEW_SHAPE(1, 1), FEW_SHAPE(1, 1), FEW_SHAPE(1) }, .absent = 8 },
     { .name = "tokens",
       .in = { FEW_SHAPE(2, 16, 32), FEW_SHAPE(32, 32), FEW_SHAPE(32), FEW_SHAPE(2, 16, 32) } },

@@ -41,11 +41,11 @@ typedef struct few_op_case {
 } few_op_case;
 
 enum {
-    FEW_OP_INPLACE = 1,   /* output 0 may take the place of input 0, element by element */
-    FEW_OP_ALIAS = 2,     /* output 0 is input 0's bytes when the types are equal */
-    FEW_OP_CHEAP = 4,     /* recompute in the backward pass rather than store */
-    FEW_OP_NO_GRAD = 8,   /* no gradient flows: integers, noise, stop_gradient */
-    FEW_OP_RANDOM = 16    /* no case compares kernel and reference bit for bit but for Philox */
+    FEW_OP_INPLACE = 1, /* output 0 may take the place of input 0, element by element */
+    FEW_OP_ALIAS = 2,   /* output 0 is input 0's bytes when the types are equal */
+    FEW_OP_CHEAP = 4,   /* recompute in the backward pass rather than store */
+    FEW_OP_NO_GRAD = 8, /* no gradient flows: integers, noise, stop_gradient */
+    FEW_OP_RANDOM = 16  /* no case compares kernel and reference bit for bit but for Philox */
 };
 
 typedef struct few_op {
@@ -61,7 +61,7 @@ typedef struct few_op {
     void (*grad)(few_graph *g, const few_node *n, const few_val *dout, few_val *din);
     void (*reference)(const few_ref_call *c);
     double (*flops)(const few_node *n, const few_graph *g); /* NULL: one per output element */
-    const few_op_case *cases; /* ends with name == NULL */
+    const few_op_case *cases;                               /* ends with name == NULL */
 } few_op;
 
 /* Every op, by list.def. */

@@ -26,8 +26,8 @@ few_val few_conv2d(few_graph *g, few_val x, few_val w, few_val b, few_val res, i
  * x[N,H,W,C] or [N,T,C] any; gamma[C], beta[C], add[N,C], ss[N,2C] optional, F32.
  * Outputs: y (type of x), stats[N,groups,2] F32 = (mean of u, rstd). i[0] groups, i[1] silu;
  * f[0] eps. Statistics in f32 or better, two passes or shifted: never E[x^2] - E[x]^2 naively. */
-few_val few_group_norm(few_graph *g, few_val x, few_val gamma, few_val beta, few_val add, few_val ss,
-                       int groups, bool silu, double eps);
+few_val few_group_norm(few_graph *g, few_val x, few_val gamma, few_val beta, few_val add,
+                       few_val ss, int groups, bool silu, double eps);
 /* group_norm_grad(x, gamma, beta, add, ss, stats, dy): (dx type of x, dgamma[C], dbeta[C],
  * dadd[N,C], dss[N,2C], all F32). Attributes as group_norm. */
 
@@ -67,12 +67,12 @@ few_val few_softmax_xent(few_graph *g, few_val logits, few_val id);
 
 /* ---- element by element -----------------------------------------------------------------------*/
 
-few_val few_silu(few_graph *g, few_val x); /* silu_grad(x, dy) */
-few_val few_add(few_graph *g, few_val a, few_val b);              /* any, same type and shape */
-few_val few_mul(few_graph *g, few_val a, few_val b);              /* F32 */
-few_val few_div(few_graph *g, few_val a, few_val b);              /* F32 */
-few_val few_sqrt(few_graph *g, few_val a);                        /* F32, a >= 0 */
-few_val few_affine(few_graph *g, few_val x, double a, double b);  /* a x + b, any */
+few_val few_silu(few_graph *g, few_val x);                       /* silu_grad(x, dy) */
+few_val few_add(few_graph *g, few_val a, few_val b);             /* any, same type and shape */
+few_val few_mul(few_graph *g, few_val a, few_val b);             /* F32 */
+few_val few_div(few_graph *g, few_val a, few_val b);             /* F32 */
+few_val few_sqrt(few_graph *g, few_val a);                       /* F32, a >= 0 */
+few_val few_affine(few_graph *g, few_val x, double a, double b); /* a x + b, any */
 /* y[n,...] = sum_k c_k[n] x_k[n,...], 1 to 4 pairs; inputs x_0, c_0, x_1, c_1, ...; c_k[N] F32.
  * x_k any and mixed; the output is F32 when i[0] is 1, else of x_0's type. No gradient for c. */
 few_val few_lincomb(few_graph *g, int n, const few_val *x, const few_val *c, bool f32);

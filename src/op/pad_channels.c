@@ -16,8 +16,8 @@ static few_status infer(few_infer *c)
 
 static void grad(few_graph *g, const few_node *n, const few_val *dout, few_val *din)
 {
-    din[0] = few_slice_channels(g, dout[0], (int)n->a.i[0],
-                                (int)few_last(&g->tensors[n->in[0]].shape));
+    din[0] =
+        few_slice_channels(g, dout[0], (int)n->a.i[0], (int)few_last(&g->tensors[n->in[0]].shape));
 }
 
 static void reference(const few_ref_call *c)

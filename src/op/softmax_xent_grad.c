@@ -22,15 +22,18 @@ static void reference(const few_ref_call *c)
         for (int64_t j = 0; j < k; j++)
             sum += exp(x[j] - max);
         for (int64_t j = 0; j < k; j++)
-            c->out[0][i * k + j] = c->in[2][i] * (exp(x[j] - max) / sum -
-                                                  (j == (id >= 0 && id < k ? id : 0) ? 1 : 0));
+            c->out[0][i * k + j] =
+                c->in[2][i] * (exp(x[j] - max) / sum - (j == (id >= 0 && id < k ? id : 0) ? 1 : 0));
     }
 }
 
 static const few_op_case cases[] = {
     { .name = "ten", .in = { FEW_SHAPE(5, 10), FEW_SHAPE(5), FEW_SHAPE(5) }, .below = 10 },
     { .name = "one", .in = { FEW_SHAPE(1, 1), FEW_SHAPE(1), FEW_SHAPE(1) }, .below = 1 },
-    { .name = "sharp", .in = { FEW_SHAPE(3, 7), FEW_SHAPE(3), FEW_SHAPE(3) }, .scale = 20, .below = 7 },
+    { .name = "sharp",
+      .in = { FEW_SHAPE(3, 7), FEW_SHAPE(3), FEW_SHAPE(3) },
+      .scale = 20,
+      .below = 7 },
     { .name = NULL },
 };
 

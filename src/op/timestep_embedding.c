@@ -23,8 +23,7 @@ static void reference(const few_ref_call *c)
         double *y = c->out[0] + i * dim;
         y[dim - 1] = 0;
         for (int64_t k = 0; k < half; k++) {
-            const double f =
-                exp(-log(10000.0) * (double)k / ((double)half - c->node->a.f[0]));
+            const double f = exp(-log(10000.0) * (double)k / ((double)half - c->node->a.f[0]));
             y[sin_at + k] = sin(c->in[0][i] * f);
             y[cos_at + k] = cos(c->in[0][i] * f);
         }
@@ -32,8 +31,14 @@ static void reference(const few_ref_call *c)
 }
 
 static const few_op_case cases[] = {
-    { .name = "sin first", .in = { FEW_SHAPE(3) }, .a = { .i = { 8, 0 }, .f = { 1 } }, .scale = 10 },
-    { .name = "cos first", .in = { FEW_SHAPE(2) }, .a = { .i = { 32, 1 }, .f = { 0 } }, .scale = 100 },
+    { .name = "sin first",
+      .in = { FEW_SHAPE(3) },
+      .a = { .i = { 8, 0 }, .f = { 1 } },
+      .scale = 10 },
+    { .name = "cos first",
+      .in = { FEW_SHAPE(2) },
+      .a = { .i = { 32, 1 }, .f = { 0 } },
+      .scale = 100 },
     { .name = "one", .in = { FEW_SHAPE(1) }, .a = { .i = { 2, 1 }, .f = { 0 } } },
     { .name = NULL },
 };

@@ -12,9 +12,9 @@
 enum { GROUP_SLICES = 16 }; /* slices of a group for each worker */
 
 enum { TIME, FROM_Z, FROM_OUT, Z, X, K0, K1, EPS_Z, EPS_X, GUIDE, UNGUIDE, N_SCALARS };
-static const char *const names[N_SCALARS] = { "time", "from_z", "from_out", "z_coef",
-                                              "x_coef", "k0", "k1", "eps_z",
-                                              "eps_x", "guide", "unguide" };
+static const char *const names[N_SCALARS] = { "time",   "from_z", "from_out", "z_coef",
+                                              "x_coef", "k0",     "k1",       "eps_z",
+                                              "eps_x",  "guide",  "unguide" };
 
 struct few_drawer {
     few_spec spec; /* a copy */
@@ -56,13 +56,13 @@ static void build(few_drawer *d)
         few_lincomb(g, 2, (few_val[]){ z, x }, (few_val[]){ s[EPS_Z], s[EPS_X] }, true);
     const few_val ms = few_affine(g, few_mean_square(g, eps), 1, 1e-20);
     const few_val k = few_sqrt(g, few_add(g, few_div(g, s[K1], ms), s[K0]));
-    const few_val next = few_lincomb(g, 3, (few_val[]){ z, x, eps },
-                                     (few_val[]){ s[Z], s[X], k }, true);
+    const few_val next =
+        few_lincomb(g, 3, (few_val[]){ z, x, eps }, (few_val[]){ s[Z], s[X], k }, true);
     few_graph_output(g, next, "next");
 }
 
-few_status few_drawer_create(const few_spec *spec, const float *master,
-                             const few_drawer_options *o, few_drawer **out, few_error *err)
+few_status few_drawer_create(const few_spec *spec, const float *master, const few_drawer_options *o,
+                             few_drawer **out, few_error *err)
 {
     few_drawer *d = few_calloc(1, sizeof *d);
     if (!d)
@@ -77,11 +77,12 @@ few_status few_drawer_create(const few_spec *spec, const float *master,
     few_graph_init(&d->graph);
     FEW_GOTO(few_spec_copy(&d->spec, spec, err));
     if (o->guidance && !(spec->classes && spec->null_class)) {
-        st = few_fail(err, FEW_EUNSUPPORTED,
-                      spec->steps ? "guidance makes no sense here: this student was trained without "
-                                    "the null class (guidance is chosen when distilling)"
-                                  : "guidance makes no sense here: this model was trained without "
-                                    "the null class");
+        st =
+            few_fail(err, FEW_EUNSUPPORTED,
+                     spec->steps ? "guidance makes no sense here: this student was trained without "
+                                   "the null class (guidance is chosen when distilling)"
+                                 : "guidance makes no sense here: this model was trained without "
+                                   "the null class");
         goto cleanup;
     }
     few_graph_use_set(&d->graph, 0, &d->params);
@@ -146,8 +147,8 @@ static void draw_noise(const few_drawer *d, uint64_t seed, int64_t first, int64_
     for (int64_t i = 0; i < n; i++) {
         const uint64_t index = (uint64_t)(first + i);
         for (int64_t e = 0; e < d->pixels; e += 4) {
-            const uint32_t counter[4] = { (uint32_t)(e / 4), FEW_RNG_NOISE,
-                                          (uint32_t)(index >> 32), (uint32_t)index };
+            const uint32_t counter[4] = { (uint32_t)(e / 4), FEW_RNG_NOISE, (uint32_t)(index >> 32),
+                                          (uint32_t)index };
             double v[4];
             few_philox_normal(counter, key, v);
             for (int64_t k = 0; k < 4 && e + k < d->pixels; k++)
@@ -207,8 +208,8 @@ few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *i
     for (int64_t at = 0; at < n; at += d->group) {
         const int64_t m = n - at < d->group ? n - at : d->group;
         for (int64_t i = 0; i < m && d->spec.classes; i++) {
-            d->label[i] = o->label ? o->label[at + i]
-                                   : (int32_t)((o->first + at + i) % d->spec.classes);
+            d->label[i] =
+                o->label ? o->label[at + i] : (int32_t)((o->first + at + i) % d->spec.classes);
             d->null_label[i] = d->spec.classes;
             if (d->label[i] < 0 || d->label[i] > d->spec.classes)
                 return few_fail(err, FEW_EINVAL, "label %d is not from 0 to %d", d->label[i],

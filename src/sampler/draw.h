@@ -17,8 +17,8 @@ typedef struct few_drawer_options {
     bool guidance;  /* evaluate the null class, too */
 } few_drawer_options;
 
-few_status few_drawer_create(const few_spec *spec, const float *master,
-                             const few_drawer_options *o, few_drawer **out, few_error *err);
+few_status few_drawer_create(const few_spec *spec, const float *master, const few_drawer_options *o,
+                             few_drawer **out, few_error *err);
 void few_drawer_free(few_drawer *d);
 few_status few_drawer_weights(few_drawer *d, const float *master, few_error *err);
 void few_drawer_report(const few_drawer *d, few_plan_report *r);

@@ -7,9 +7,10 @@
 static few_status check(const few_spec *spec, int steps, few_strbuf *warning, few_error *err)
 {
     if (spec->steps < 1)
-        return few_fail(err, FEW_EUNSUPPORTED,
-                        "sampler 'multistep' is for students; this checkpoint is a diffusion model, "
-                        "use ddim or addim");
+        return few_fail(
+            err, FEW_EUNSUPPORTED,
+            "sampler 'multistep' is for students; this checkpoint is a diffusion model, "
+            "use ddim or addim");
     if (steps > spec->steps && steps % spec->steps)
         return few_fail(err, FEW_EUNSUPPORTED,
                         "this student was made for %d steps; %d steps would stop inside its "
@@ -21,8 +22,7 @@ static few_status check(const few_spec *spec, int steps, few_strbuf *warning, fe
                         "use %d",
                         spec->steps, steps, spec->steps);
     if (steps != spec->steps)
-        few_strbuf_addf(warning,
-                        "this student was made for %d steps; with %d its images are worse",
+        few_strbuf_addf(warning, "this student was made for %d steps; with %d its images are worse",
                         spec->steps, steps);
     return FEW_OK;
 }

@@ -1,4 +1,5 @@
-/* The uniform grid of times most samplers use, and the check of those that need a diffusion model. */
+/* The uniform grid of times most samplers use, and the check of those that need a diffusion model.
+ */
 #ifndef FEW_SAMPLER_UNIFORM_H
 #define FEW_SAMPLER_UNIFORM_H
 

@@ -53,13 +53,16 @@ static void sections(const few_config *c, struct section s[N_SECTIONS])
 {
     few_config *w = (few_config *)(uintptr_t)c; /* readers and writers share the table */
     s[DATA] = (struct section){ "data", few_data_table, none, &w->data, NULL, NULL };
-    s[MODEL] = (struct section){ "model", few_model_table, c->network ? c->network->options : none,
-                                 &w->model, c->network_options, "network" };
-    s[SCHEDULE] = (struct section){ "schedule", none,
-                                    c->schedule.kind ? c->schedule.kind->options : none, NULL,
-                                    c->schedule.options, "name" };
-    s[METHOD] = (struct section){ "method", none, c->method ? c->method->options : none, NULL,
-                                  c->method_options, "name" };
+    s[MODEL] =
+        (struct section){ "model",   few_model_table,    c->network ? c->network->options : none,
+                          &w->model, c->network_options, "network" };
+    s[SCHEDULE] = (struct section){
+        "schedule",          none,  c->schedule.kind ? c->schedule.kind->options : none, NULL,
+        c->schedule.options, "name"
+    };
+    s[METHOD] =
+        (struct section){ "method",          none,  c->method ? c->method->options : none, NULL,
+                          c->method_options, "name" };
     s[STUDENT] = (struct section){ "student", few_student_table, none, &w->student, NULL, NULL };
     s[TRAIN] = (struct section){ "train", few_train_table, none, &w->train, NULL, NULL };
 }
@@ -168,17 +171,17 @@ static few_status apply(few_config *c, int section, const few_yaml_node *map, co
         else if (k->selector && !strcmp(v->key, k->selector))
             continue;
         else
-            FEW_TRY(few_yaml_apply_one(
-                k->kind_table == none ? k->table : k->kind_table,
-                k->kind_table == none ? k->target : k->kind_target, v, file, err));
+            FEW_TRY(few_yaml_apply_one(k->kind_table == none ? k->table : k->kind_table,
+                                       k->kind_table == none ? k->target : k->kind_target, v, file,
+                                       err));
     }
     return FEW_OK;
 }
 
 few_status few_config_load(few_config *c, const char *path, const char *method, few_error *err)
 {
-    static const char *const names[] = { "version", "data", "model", "schedule", "method", "student",
-                                         "train" };
+    static const char *const names[] = { "version", "data",    "model", "schedule",
+                                         "method",  "student", "train" };
     few_yaml_node *root = NULL;
     few_status st = FEW_OK;
     memset(c, 0, sizeof *c);
@@ -212,7 +215,8 @@ few_status few_config_set(few_config *c, const char *key, const char *text, cons
     const char *dot = strchr(key, '.');
     sections(c, s);
     for (int k = 0; dot && k < N_SECTIONS; k++) {
-        if (strlen(s[k].name) != (size_t)(dot - key) || strncmp(s[k].name, key, (size_t)(dot - key)))
+        if (strlen(s[k].name) != (size_t)(dot - key) ||
+            strncmp(s[k].name, key, (size_t)(dot - key)))
             continue;
         const char *name = dot + 1;
         if (k == MODEL && !strcmp(name, "network"))
@@ -285,8 +289,8 @@ static void compare(const char *section, const few_option *table, const void *a,
 /* What may change between parts of a run without changing its numbers. */
 static bool harmless(const char *name)
 {
-    static const char *const list[] = { "save_every", "log_every", "sample_every", "keep",
-                                        "samples", "sample_steps", "threads" };
+    static const char *const list[] = { "save_every", "log_every",    "sample_every", "keep",
+                                        "samples",    "sample_steps", "threads" };
     for (size_t k = 0; k < FEW_COUNT(list); k++)
         if (!strcmp(list[k], name))
             return true;
@@ -380,7 +384,8 @@ few_status few_config_trainer(const few_config *c, few_trainer *t, few_error *er
     few_dataset data;
     memset(t, 0, sizeof *t);
     if (!c->data.path)
-        return few_fail(err, FEW_ECONFIG, "data.path is missing: make a pack with 'fewstep data pack'");
+        return few_fail(err, FEW_ECONFIG,
+                        "data.path is missing: make a pack with 'fewstep data pack'");
     FEW_TRY(few_dataset_open(&data, c->data.path, err));
     return few_config_trainer_on(c, &data, NULL, t, err);
 }

@@ -98,7 +98,8 @@ void few_dataset_batch(const few_dataset *d, uint64_t seed, int64_t step, int64_
         const int64_t k = (int64_t)few_random_permute(seed, (uint32_t)(at / n), n, at % n);
         uint8_t *to = (uint8_t *)x + (size_t)i * bytes;
         if (!d->pack)
-            memcpy(to, (d->points ? (const uint8_t *)d->points : d->bytes) + (size_t)k * bytes, bytes);
+            memcpy(to, (d->points ? (const uint8_t *)d->points : d->bytes) + (size_t)k * bytes,
+                   bytes);
         else if (flip && few_random_below(seed, FEW_RNG_FLIP, (uint32_t)step, (uint32_t)i, 0, 2))
             few_flip_pixels(to, few_pack_image(d->pack, k), d->h, d->w, d->c);
         else

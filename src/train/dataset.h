@@ -6,9 +6,9 @@
 #include "image/pack.h"
 
 typedef struct few_dataset {
-    few_pack *pack;      /* images u8, or NULL */
-    float *points;       /* else [n, h*w*c] f32, or NULL */
-    uint8_t *bytes;      /* else [n, h*w*c] u8 of no meaning: for benchmarks */
+    few_pack *pack; /* images u8, or NULL */
+    float *points;  /* else [n, h*w*c] f32, or NULL */
+    uint8_t *bytes; /* else [n, h*w*c] u8 of no meaning: for benchmarks */
     int64_t n;
     int h, w, c, classes;
     char name[64], hash[33];

@@ -149,10 +149,10 @@ static few_status log_row(struct run *r, const few_step_result *s, few_error *er
     const few_trainer *t = &r->trainer;
     const double now = few_now();
     const int64_t n = r->loss_count;
-    fprintf(r->log, "%" PRId64 "\t%" PRId64 "\t%.6g\t%.4g\t%.4g\t%.1f\t%" PRId64 "\n", t->state.step,
-            t->state.step * t->train.batch, n ? r->loss_sum / (double)n : NAN, s->lr,
-            n ? r->norm_sum / (double)n : NAN,
-            (double)r->log_images / (now - r->log_time + 1e-9), t->state.skipped);
+    fprintf(r->log, "%" PRId64 "\t%" PRId64 "\t%.6g\t%.4g\t%.4g\t%.1f\t%" PRId64 "\n",
+            t->state.step, t->state.step * t->train.batch, n ? r->loss_sum / (double)n : NAN, s->lr,
+            n ? r->norm_sum / (double)n : NAN, (double)r->log_images / (now - r->log_time + 1e-9),
+            t->state.skipped);
     if (fflush(r->log) != 0)
         return few_fail(err, FEW_EIO, "cannot write '%s/log.tsv': %m", r->folder);
     r->loss_sum = r->norm_sum = 0;
@@ -173,7 +173,8 @@ static few_status write_sheet(struct run *r, few_error *err)
     void *options = NULL;
     char name[64], *folder = few_path_join(r->folder, "samples"), *path = NULL;
     float *images = few_malloc((size_t)(n * spec->height * spec->width * spec->channels) * 4);
-    few_status st = folder && images ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a sheet");
+    few_status st =
+        folder && images ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a sheet");
     if (st == FEW_OK && !r->drawer) {
         const few_drawer_options o = { .precision = FEW_PRECISION_AUTO,
                                        .workers = t->train.threads,
@@ -187,7 +188,7 @@ static few_status write_sheet(struct run *r, few_error *err)
     if (st == FEW_OK) {
         const few_draw d = { .sampler = s,
                              .options = options,
-                             .steps = spec->steps            ? spec->steps
+                             .steps = spec->steps             ? spec->steps
                                       : t->train.sample_steps ? t->train.sample_steps
                                                               : 32,
                              .seed = 0 };
@@ -225,8 +226,8 @@ static few_status go_back(struct run *r, few_error *err)
         return few_fail(err, FEW_EDIVERGED, "%s; gave up after going back %d times; lower train.lr",
                         why.text, rollbacks - 1);
     if (few_state_newest(r->folder) < 0)
-        return few_fail(err, FEW_EDIVERGED, "%s; there is no checkpoint to go back to; lower train.lr",
-                        why.text);
+        return few_fail(err, FEW_EDIVERGED,
+                        "%s; there is no checkpoint to go back to; lower train.lr", why.text);
     FEW_TRY(few_state_load(t, r->folder, NULL, err));
     t->state.rollbacks = rollbacks;
     t->state.skipped = skipped;
@@ -287,7 +288,8 @@ static few_status loop(struct run *r, few_error *err)
         if (!last && r->watch->stop && r->watch->stop(r->watch->user)) {
             if (t->state.step % o->save_every)
                 FEW_TRY(save(r, err));
-            return few_fail(err, FEW_ECANCELED, "stopped and saved at step %" PRId64, t->state.step);
+            return few_fail(err, FEW_ECANCELED, "stopped and saved at step %" PRId64,
+                            t->state.step);
         }
     }
     return FEW_OK;

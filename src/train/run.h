@@ -1,4 +1,5 @@
-/* A run: a folder with config.yaml, log.tsv, checkpoints/ and samples/, and the loop that fills it. */
+/* A run: a folder with config.yaml, log.tsv, checkpoints/ and samples/, and the loop that fills it.
+ */
 #ifndef FEW_TRAIN_RUN_H
 #define FEW_TRAIN_RUN_H
 
@@ -15,8 +16,8 @@ typedef struct few_run_progress {
 /* How the caller watches and stops a run. All may be NULL. */
 typedef struct few_run_watch {
     void *user;
-    void (*progress)(void *user, const few_run_progress *p);   /* after every step */
-    void (*note)(void *user, const char *text);                /* something a person should know */
+    void (*progress)(void *user, const few_run_progress *p); /* after every step */
+    void (*note)(void *user, const char *text);              /* something a person should know */
     int (*stop)(void *user); /* asked after every step; non-zero: save and return FEW_ECANCELED */
     bool fresh;              /* delete what an existing folder holds and begin again */
     bool must_resume;        /* a missing state is an error, never a new run */

@@ -76,8 +76,9 @@ static few_status write_manifest(const char *folder, int64_t step, few_error *er
         st = path ? hash_file(path, hash, &bytes, err) : no_memory(err);
         few_free(path);
         if (st == FEW_OK)
-            json_object_set_new(list, files[k],
-                                json_pack("{s:I, s:s}", "bytes", (json_int_t)bytes, "xxh3_128", hash));
+            json_object_set_new(
+                list, files[k],
+                json_pack("{s:I, s:s}", "bytes", (json_int_t)bytes, "xxh3_128", hash));
     }
     json_t *o = json_pack("{s:I, s:o}", "step", (json_int_t)step, "files", list);
     char *text = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
@@ -147,10 +148,12 @@ static few_status write_state(const few_train_state *s, const char *path, few_er
                               s->step, names[k]);
                 goto cleanup;
             }
-        FEW_GOTO(few_safetensors_writer_add(w, names[k], FEW_SAFETENSORS_F32, 1, &s->count, v[k], err));
+        FEW_GOTO(
+            few_safetensors_writer_add(w, names[k], FEW_SAFETENSORS_F32, 1, &s->count, v[k], err));
     }
     snprintf(counters, sizeof counters,
-             "{\"step\":%" PRId64 ",\"updates\":%" PRId64 ",\"skipped\":%" PRId64 ",\"rollbacks\":%d}",
+             "{\"step\":%" PRId64 ",\"updates\":%" PRId64 ",\"skipped\":%" PRId64
+             ",\"rollbacks\":%d}",
              s->step, s->updates, s->skipped, s->rollbacks);
     FEW_GOTO(few_safetensors_writer_metadata(w, "fewstep.state", counters, err));
     FEW_GOTO(few_safetensors_writer_write(w, path, err));
@@ -180,8 +183,9 @@ static few_status read_state(few_train_state *s, const char *path, few_error *er
     o = text ? json_loads(text, 0, NULL) : NULL;
     json_int_t step, updates, skipped;
     int rollbacks;
-    if (!o || json_unpack(o, "{s:I, s:I, s:I, s:i}", "step", &step, "updates", &updates, "skipped",
-                          &skipped, "rollbacks", &rollbacks) ||
+    if (!o ||
+        json_unpack(o, "{s:I, s:I, s:I, s:i}", "step", &step, "updates", &updates, "skipped",
+                    &skipped, "rollbacks", &rollbacks) ||
         step < 0 || updates < 0 || skipped < 0 || rollbacks < 0) {
         st = few_fail(err, FEW_EFORMAT, "'%s' has no counters", path);
         goto cleanup;

@@ -1,7 +1,7 @@
 /* A step: data and numbers on the host, one run of the plan, one update.
  *
- * Everything random is keyed by (seed, step, index in the batch), so a resumed run continues bit for
- * bit; a roll-back changes the seed, or the same numbers would fail again. */
+ * Everything random is keyed by (seed, step, index in the batch), so a resumed run continues bit
+ * for bit; a roll-back changes the seed, or the same numbers would fail again. */
 #include "train/trainer.h"
 
 #include "base/alloc.h"
@@ -11,9 +11,13 @@
 #include <string.h>
 
 #define ROW(type, field, fallback, min, max, help)                                                 \
-    { #field, type, offsetof(few_train_options, field), fallback, min, max, help, NULL }
+    {                                                                                              \
+#field, type, offsetof(few_train_options, field), fallback, min, max, help, NULL           \
+    }
 #define CHOICE(field, fallback, help, choices)                                                     \
-    { #field, FEW_OPT_CHOICE, offsetof(few_train_options, field), fallback, 0, 0, help, choices }
+    {                                                                                              \
+#field, FEW_OPT_CHOICE, offsetof(few_train_options, field), fallback, 0, 0, help, choices  \
+    }
 
 const few_option few_train_table[] = {
     ROW(FEW_OPT_I64, steps, "10000", 1, 1e9, "optimiser steps of the run"),
@@ -29,7 +33,8 @@ const few_option few_train_table[] = {
     ROW(FEW_OPT_DOUBLE, clip, "1", 0, 1e9, "largest gradient norm; 0: any"),
     ROW(FEW_OPT_I64, warmup, "500", 0, 1e9, "steps over which the rate rises from 0"),
     CHOICE(rate, "constant", "the rate after warm-up", "constant|cosine|linear"),
-    ROW(FEW_OPT_DOUBLES, ema, "0.999", 0, 0.9999999, "decays of the averages; the first is shipped"),
+    ROW(FEW_OPT_DOUBLES, ema, "0.999", 0, 0.9999999,
+        "decays of the averages; the first is shipped"),
     ROW(FEW_OPT_DOUBLE, label_drop, "0", 0, 1, "part of the labels replaced by the null class"),
     CHOICE(precision, "auto", "of activations", "auto|f32|bf16"),
     ROW(FEW_OPT_INT, threads, "0", 0, 256, "cores to use; 0: all"),
@@ -38,7 +43,8 @@ const few_option few_train_table[] = {
     ROW(FEW_OPT_I64, sample_every, "2000", 0, 1e9, "steps between sample sheets; 0: none"),
     ROW(FEW_OPT_INT, keep, "2", 1, 1000, "checkpoints kept"),
     ROW(FEW_OPT_INT, samples, "64", 1, 4096, "images of a sample sheet"),
-    ROW(FEW_OPT_INT, sample_steps, "0", 0, 100000, "steps of its sampler; 0: 32 or the student's own"),
+    ROW(FEW_OPT_INT, sample_steps, "0", 0, 100000,
+        "steps of its sampler; 0: 32 or the student's own"),
     ROW(FEW_OPT_INT, bad_steps, "10", 1, 1000000, "skipped steps in a row before going back"),
     ROW(FEW_OPT_INT, rollbacks, "2", 0, 1000, "times to go back before giving up"),
     { .name = NULL },
@@ -76,12 +82,13 @@ static few_status make_state(few_trainer *t, bool from_scratch, few_error *err)
     s->count = t->params.count;
     s->n_ema = t->train.ema.n;
     const size_t bytes = (size_t)s->count * sizeof(float);
-    float **const all[] = { &s->master, &s->m,      &s->v,     &s->ema[0],
-                            &s->ema[1], &s->ema[2], &s->ema[3] };
+    float **const all[] = {
+        &s->master, &s->m, &s->v, &s->ema[0], &s->ema[1], &s->ema[2], &s->ema[3]
+    };
     for (int k = 0; k < 3 + s->n_ema; k++)
         if (!(*all[k] = few_big_alloc(bytes)))
-            return few_fail(err, FEW_ENOMEM, "out of memory for the training state (%zu bytes each)",
-                            bytes);
+            return few_fail(err, FEW_ENOMEM,
+                            "out of memory for the training state (%zu bytes each)", bytes);
     if (t->teacher && !from_scratch) {
         if (t->teacher->params.count != s->count)
             return few_fail(err, FEW_ECONFIG, "the teacher's network differs from the student's");
@@ -206,7 +213,8 @@ static void fill_batch(few_trainer *t)
 {
     const few_train_options *o = &t->train;
     const int64_t step = t->state.step;
-    /* The order of the data keeps the run's seed; what goes wrong is drawn anew after a roll-back. */
+    /* The order of the data keeps the run's seed; what goes wrong is drawn anew after a roll-back.
+     */
     const uint64_t seed = o->seed + ((uint64_t)t->state.rollbacks << 32);
     double value[FEW_MAX_SCALARS];
     t->ctx.seed = seed;

@@ -31,10 +31,10 @@ typedef struct few_train_state {
     float *master, *m, *v; /* weights and moments */
     int n_ema;
     float *ema[FEW_MAX_EMA];
-    int64_t step;          /* steps done, skipped ones included */
-    int64_t updates;       /* optimiser steps made */
-    int64_t skipped;       /* steps skipped for a loss or gradient that was not finite */
-    int rollbacks;         /* times the run went back; changes the random numbers */
+    int64_t step;    /* steps done, skipped ones included */
+    int64_t updates; /* optimiser steps made */
+    int64_t skipped; /* steps skipped for a loss or gradient that was not finite */
+    int rollbacks;   /* times the run went back; changes the random numbers */
 } few_train_state;
 
 typedef struct few_trainer {
@@ -62,8 +62,8 @@ typedef struct few_step_result {
     bool skipped;
 } few_step_result;
 
-/* Build graph, plan and buffers. t->spec, train, method, method_options, data and teacher are set by
- * the caller before (and owned by t from then on, in case of failure, too). The weights start at
+/* Build graph, plan and buffers. t->spec, train, method, method_options, data and teacher are set
+ * by the caller before (and owned by t from then on, in case of failure, too). The weights start at
  * random or, for a student with a teacher, at the teacher's. */
 few_status few_trainer_start(few_trainer *t, bool from_scratch, few_error *err);
 void few_trainer_free(few_trainer *t);

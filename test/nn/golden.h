@@ -62,7 +62,8 @@ static inline few_status golden_open(golden *t, const char *path, few_error *err
     const few_status st = few_unet_config_from_json(&t->config, json, path, err);
     json_decref(json);
     FEW_TRY(st);
-    const few_safetensor *x = golden_tensor(t, "in.", "x"), *label = golden_tensor(t, "in.", "label");
+    const few_safetensor *x = golden_tensor(t, "in.", "x"),
+                         *label = golden_tensor(t, "in.", "label");
     const few_safetensor *dout = golden_tensor(t, "", "dout");
     t->n = x->shape[0];
     few_graph_use_set(&t->g, 0, &t->params);
@@ -73,13 +74,13 @@ static inline few_status golden_open(golden *t, const char *path, few_error *err
                            FEW_SHAPE(t->n), false);
     t->label = FEW_NONE;
     if (label && label->rank == 2)
-        t->label = few_graph_input(&t->g, "label", FEW_F32, FEW_SHAPE(t->n, label->shape[1]), false);
+        t->label =
+            few_graph_input(&t->g, "label", FEW_F32, FEW_SHAPE(t->n, label->shape[1]), false);
     else if (label)
         t->label = few_graph_input(&t->g, "label", t->config.class_embed_type ? FEW_F32 : FEW_I32,
                                    FEW_SHAPE(t->n), false);
     t->out = few_unet_build(&t->g, 0, &t->config, t->x, t->t, t->label, FEW_NONE);
-    const few_shape shape =
-        FEW_SHAPE(t->n, dout->shape[2], dout->shape[3], dout->shape[1]);
+    const few_shape shape = FEW_SHAPE(t->n, dout->shape[2], dout->shape[3], dout->shape[1]);
     const few_val weight = few_graph_input(&t->g, "dout", FEW_F32, shape, false);
     t->out = few_affine(&t->g, t->out, 1, 0);
     few_graph_output(&t->g, t->out, "out");

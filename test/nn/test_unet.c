@@ -1,5 +1,5 @@
-/* The U-Net against diffusers' own: outputs and all gradients of the golden files, by the references
- * in double and by the CPU executor in f32 and bf16. */
+/* The U-Net against diffusers' own: outputs and all gradients of the golden files, by the
+ * references in double and by the CPU executor in f32 and bf16. */
 #include "graph/backend.h"
 #include "nn/golden.h"
 
@@ -16,7 +16,8 @@ static void open_or_fail(golden *t, const char *name)
 {
     char path[256];
     few_error err = { 0 };
-    snprintf(path, sizeof path, "%s/test/golden/%s.safetensors", getenv("FEW_SOURCE") ? getenv("FEW_SOURCE") : ".", name);
+    snprintf(path, sizeof path, "%s/test/golden/%s.safetensors",
+             getenv("FEW_SOURCE") ? getenv("FEW_SOURCE") : ".", name);
     if (golden_open(t, path, &err) != FEW_OK)
         fail_msg("%s", err.text);
 }
@@ -69,7 +70,8 @@ static void references_agree(void **state)
         assert_int_equal(given, theirs);
         if (few_reference_run(&t.g, v, &err) != FEW_OK)
             fail_msg("%s", err.text);
-        const few_safetensor *out = golden_tensor(&t, "", "out"), *dx = golden_tensor(&t, "grad.", "x");
+        const few_safetensor *out = golden_tensor(&t, "", "out"),
+                             *dx = golden_tensor(&t, "grad.", "x");
         double *want = golden_values(out, true);
         double e = golden_error(v[t.out], want, out->count, 0);
         if (!(e < 1e-5))
@@ -153,7 +155,8 @@ static void executor_agrees(few_precision precision, double tolerance)
             few_backend_cpu.bind(plan, p->name, in[n_in++], &err);
             few_free(v);
         }
-        const few_safetensor *out = golden_tensor(&t, "", "out"), *dx = golden_tensor(&t, "grad.", "x");
+        const few_safetensor *out = golden_tensor(&t, "", "out"),
+                             *dx = golden_tensor(&t, "grad.", "x");
         float *y = few_malloc((size_t)out->count * 4), *d = few_malloc((size_t)dx->count * 4);
         few_backend_cpu.bind(plan, "out", y, &err);
         few_backend_cpu.bind(plan, "dx", d, &err);

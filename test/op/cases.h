@@ -13,9 +13,9 @@
 typedef struct op_case {
     few_graph g;
     int n_in;
-    few_val in[FEW_MAX_IN];      /* the graph's inputs, f32, i32 or u8 */
-    few_val out[FEW_MAX_OUT];    /* outputs as the op gives them */
-    few_val out_f32[FEW_MAX_OUT];/* the same in f32, named "out0", ... */
+    few_val in[FEW_MAX_IN];       /* the graph's inputs, f32, i32 or u8 */
+    few_val out[FEW_MAX_OUT];     /* outputs as the op gives them */
+    few_val out_f32[FEW_MAX_OUT]; /* the same in f32, named "out0", ... */
     double *value[FEW_MAX_IN];
 } op_case;
 

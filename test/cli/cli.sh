@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# The program as a person uses it: pack, train, interrupt, go on, distil, sample, inspect, messages.
+# usage: cli.sh FEWSTEP EXAMPLE
+set -uo pipefail
+fewstep=$1 example=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+failed=0
+ok() { # ok WHAT COMMAND...: must succeed
+    local what=$1
+    shift
+    "$@" >out 2>err || { echo "FAIL $what: exit $?"; cat out err; failed=1; }
+}
+refused() { # refused CODE TEXT COMMAND...: exit code and part of the message
+    local code=$1 text=$2 got=0
+    shift 2
+    "$@" >out 2>err || got=$?
+    [ $got = "$code" ] || { echo "FAIL $*: exit $got, wanted $code"; cat out err; failed=1; }
+    grep -qF -- "$text" err || { echo "FAIL $*: no '$text' in:"; cat err; failed=1; }
+}
+has() { # has FILE TEXT
+    grep -qF -- "$2" "$1" || { echo "FAIL no '$2' in $1:"; cat "$1"; failed=1; }
+}
+
+# 96 images of 8x8 in two classes, as IDX.
+bytes() { printf '%b' "$1"; }
+{
+    bytes '\0\0\x08\x03\0\0\0\x60\0\0\0\x08\0\0\0\x08'
+    for i in $(seq 96); do
+        for j in $(seq 8); do bytes "\\x$(printf '%02x' $((i * 2)))\\0\\x40\\xff\\x80\\x10\\x$(printf '%02x' $((j * 20)))\\x01"; done
+    done
+} >train-images-idx3-ubyte
+{ bytes '\0\0\x08\x01\0\0\0\x60'; for i in $(seq 48); do bytes '\0\x01'; done; } >train-labels-idx1-ubyte
+
+ok pack "$fewstep" data pack train-images-idx3-ubyte --class-names dark,light -o d.few
+ok info "$fewstep" data info d.few --verify
+has out "light"
+ok sheet "$fewstep" data sheet d.few -n 9 -o sheet.png
+[ "$(head -c 4 sheet.png | tail -c 3)" = PNG ] || { echo "FAIL sheet.png is no PNG"; failed=1; }
+
+cat >c.yaml <<'YAML'
+data: { path: d.few, test: d.few }
+model: { network: unet, base: 8, multipliers: [1, 2], blocks: 1, attention: [4], groups: 4 }
+train: { steps: 6, batch: 8, slice: 4, save_every: 3, sample_every: 3, samples: 4, sample_steps: 2, log_every: 1, warmup: 2, label_drop: 0.1 }
+YAML
+ok plan "$fewstep" plan c.yaml --json
+has out '"flops_per_image"'
+ok train "$fewstep" train c.yaml -o t
+[ "$(wc -l <t/log.tsv)" = 7 ] || { echo "FAIL log.tsv has $(wc -l <t/log.tsv) lines, not 7"; failed=1; }
+[ -f t/config.yaml ] && [ -f t/samples/step-00000006.png ] || { echo "FAIL run folder"; failed=1; }
+ok "train again does nothing" "$fewstep" train c.yaml -o t
+refused 1 'train.lr' "$fewstep" train c.yaml -o t --set train.lr=0.5
+refused 1 'add --yes' "$fewstep" train c.yaml -o t --fresh </dev/null
+ok fresh "$fewstep" train c.yaml -o t --fresh --yes
+
+# An interrupt saves; the same command goes on to the end.
+"$fewstep" train c.yaml -o long --set train.steps=100000,train.save_every=100000 >out 2>err &
+pid=$!
+for i in $(seq 100); do [ -s long/log.tsv ] && [ "$(wc -l <long/log.tsv)" -gt 3 ] && break; sleep 0.1; done
+kill -INT $pid
+code=0
+wait $pid || code=$?
+[ $code = 130 ] || { echo "FAIL interrupt: exit $code"; cat err; failed=1; }
+has err 'go on with: fewstep train long'
+[ -f "$(echo long/checkpoints/step-*/manifest.json | awk '{print $NF}')" ] || { echo "FAIL nothing saved"; failed=1; }
+
+ok distill "$fewstep" distill t --steps 2 -o s --set train.steps=3,train.batch=8,train.slice=4,train.sample_every=0
+ok "distill mct" "$fewstep" distill t --method mct --steps 2 -o s2 --set train.steps=2,train.batch=8,train.slice=4,train.sample_every=0
+ok "sample png" "$fewstep" sample s -n 4 -o a.png
+ok "sample npy" "$fewstep" sample s -n 4 -o a.npy
+ok "sample raw" "$fewstep" sample s -n 4 --raw -o r.npy --json
+has out '"nfe": 2'
+ok "sample folder" "$fewstep" sample s -n 3 -o dir/
+[ "$(ls dir | wc -l)" = 3 ] || { echo "FAIL folder of samples"; failed=1; }
+ok "sample class" "$fewstep" sample t -n 2 --steps 4 --class light --guidance 0.5 -o c.png
+ok "sample from noise" "$fewstep" sample s --noise r.npy --raw -o n.npy
+ok "sample again" "$fewstep" sample s -n 4 -o b.png
+cmp -s a.png b.png || { echo "FAIL the same seed gave other images"; failed=1; }
+ok example "$example" "$(echo s/checkpoints/step-*3/model.safetensors)" e.png
+[ -s e.png ] || { echo "FAIL example wrote nothing"; failed=1; }
+
+ok features "$fewstep" eval features d.few --reference d.few --epochs 1 --seed 3 -o f.safetensors
+ok eval "$fewstep" eval t s --samples 16 --steps 4 --features f.safetensors --reference d.few --train d.few --report r.html --json
+for key in fd floor samples nfe images_per_second; do has out "\"$key\""; done
+has r.html '<svg'
+ok "eval one" "$fewstep" eval s --samples 8 --features f.safetensors --json
+ok "inspect json" "$fewstep" inspect s --json
+has out '"steps": 2'
+ok inspect "$fewstep" inspect s
+ok "bench step" "$fewstep" bench step c.yaml --json --batch 8 --repeat 1
+has out '"distill_images_per_second"'
+ok list "$fewstep" list
+ok "list json" "$fewstep" list samplers --json
+has out '"multistep"'
+ok doctor "$fewstep" doctor
+for c in train distill sample eval data inspect plan list bench doctor help; do ok "$c --help" "$fewstep" $c --help; done
+ok help "$fewstep" help sample
+ok version "$fewstep" --version
+
+refused 2 "did you mean 'sample'" "$fewstep" sampel
+refused 2 "steps" "$fewstep" sample s --stps 3 -o a.png
+refused 2 "-o" "$fewstep" sample s
+refused 2 "argument is missing" "$fewstep" sample
+refused 1 "made for 2 steps" "$fewstep" sample s --steps 3 -o x.png
+refused 1 "multistep" "$fewstep" sample s --sampler ddim -o x.png
+refused 1 "null class" "$fewstep" sample s --guidance 1 -o x.png
+refused 1 "nothing.few" "$fewstep" data info nothing.few
+refused 1 "neither a checkpoint file nor a run folder" "$fewstep" sample nothing -o x.png
+refused 1 "no run" "$fewstep" train .
+refused 1 "c.yaml" "$fewstep" inspect c.yaml
+printf 'train: { stesp: 5 }\n' >bad.yaml
+refused 1 "bad.yaml:1" "$fewstep" train bad.yaml
+has err "steps"
+printf 'method: { name: mct }\n' >bad.yaml
+refused 1 "data.path" "$fewstep" train bad.yaml
+mkdir empty && cp t/config.yaml empty/
+refused 1 "no checkpoint" "$fewstep" train empty
+[ $failed = 0 ] && echo "all good"
+exit $failed
