@@ -51,21 +51,13 @@ static double mixture_density(double x)
     return p;
 }
 
-static double mixture_mass(double x)
-{
-    double p = 0;
-    for (size_t k = 0; k < FEW_COUNT(modes); k++)
-        p += modes[k].weight * normal_mass((x - modes[k].mean) / modes[k].sd);
-    return p;
-}
-
-/* The value below which a part p of the mass lies. */
-static double quantile(double (*mass)(double), double p)
+/* The value below which a part p of the standard normal distribution lies. */
+static double normal_quantile(double p)
 {
     double lo = -10, hi = 10;
     while (hi - lo > 1e-12) {
         const double mid = 0.5 * (lo + hi);
-        *(mass(mid) < p ? &lo : &hi) = mid;
+        *(normal_mass(mid) < p ? &lo : &hi) = mid;
     }
     return 0.5 * (lo + hi);
 }
@@ -76,13 +68,13 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Distance of n points from the mixture; sorts them. */
-static double wasserstein(float *x, int n)
+/* Distance of points from the data, both sorted first: point i stands for quantile (i + 1/2) / n. */
+static double wasserstein(float *x, int n, const few_dataset *data)
 {
     double sum = 0;
     qsort(x, (size_t)n, sizeof *x, ascending);
     for (int i = 0; i < n; i++)
-        sum += fabs((double)x[i] - quantile(mixture_mass, (i + 0.5) / n));
+        sum += fabs((double)x[i] - (double)data->points[data->n * (2 * i + 1) / (2 * n)]);
     return sum / n;
 }
 
@@ -221,18 +213,18 @@ static few_status figure_add(struct figure *f, const char *title, const float *z
 
 /* Sample, measure into *distance and, with a figure, draw. */
 static few_status look(const few_net *net, const char *sampler, int steps, const char *title,
-                       struct figure *f, double *distance, few_error *err)
+                       const few_dataset *data, struct figure *f, double *distance, few_error *err)
 {
     float *z = few_malloc(sizeof(float) * POINTS * (size_t)(steps + 1)), end[POINTS];
     if (!z)
         return few_fail(err, FEW_ENOMEM, "out of memory for paths");
     for (int i = 0; i < POINTS; i++)
-        z[i * (steps + 1)] = (float)quantile(normal_mass, (i + 0.5) / POINTS);
+        z[i * (steps + 1)] = (float)normal_quantile((i + 0.5) / POINTS);
     few_status st = trace(net, sampler, steps, z, err);
     for (int i = 0; i < POINTS && st == FEW_OK; i++)
         end[i] = z[i * (steps + 1) + steps];
     if (st == FEW_OK)
-        *distance = wasserstein(end, POINTS);
+        *distance = wasserstein(end, POINTS, data);
     if (st == FEW_OK && f) {
         char text[128];
         snprintf(text, sizeof text, "%s: %.4f from the data", title, *distance);
@@ -254,8 +246,11 @@ static few_status run(const char *recipes, const char *runs, const char *svg, st
     static const char *const methods[] = { "mcd", "mct" };
     double *const distances[] = { r->mcd, r->mct };
     few_net teacher = { 0 };
+    few_dataset data;
     char *file = NULL;
     struct figure f;
+    FEW_TRY(few_dataset_open(&data, "mixture", err));
+    qsort(data.points, (size_t)data.n, sizeof *data.points, ascending);
     figure_init(&f);
     few_status st = train(recipes, "teacher", NULL, 0, runs, &teacher, &file, err);
     for (int m = 0; m < 2; m++)
@@ -268,20 +263,21 @@ static few_status run(const char *recipes, const char *runs, const char *svg, st
             st = train(recipes, methods[m], file, sizes[k], runs, &net, &student, err);
             fprintf(stderr, "%s %.1f s\n", title, few_now() - start);
             if (st == FEW_OK)
-                st = look(&net, "multistep", sizes[k], title, m == 0 && k < 3 ? &f : NULL,
-                          &distances[m][k], err);
+                st = look(&net, "multistep", sizes[k], title, &data,
+                          m == 0 && k < 3 ? &f : NULL, &distances[m][k], err);
             few_net_free(&net);
             few_free(student);
         }
     if (st == FEW_OK)
-        st = look(&teacher, "ddim", TEACHER_STEPS, "teacher in 512 steps", &f, &r->ddim, err);
+        st = look(&teacher, "ddim", TEACHER_STEPS, "teacher in 512 steps", &data, &f, &r->ddim, err);
     if (st == FEW_OK)
-        st = look(&teacher, "addim", TEACHER_STEPS, "", NULL, &r->addim, err);
+        st = look(&teacher, "addim", TEACHER_STEPS, "", &data, NULL, &r->addim, err);
     few_strbuf_add(&f.svg, "</svg>\n");
     if (st == FEW_OK)
         st = f.svg.failed ? few_fail(err, FEW_ENOMEM, "out of memory for a figure")
                           : few_write_file(svg, f.svg.s, f.svg.n, err);
     few_strbuf_free(&f.svg);
+    few_dataset_close(&data);
     few_net_free(&teacher);
     few_free(file);
     return st;

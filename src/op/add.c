@@ -4,8 +4,7 @@
 static few_status infer(few_infer *c)
 {
     FEW_TRY(few_infer_want(c, 1, c->in[0]->shape, "the second term"));
-    if (c->in[0]->dtype != c->in[1]->dtype)
-        return few_infer_fail(c, "the terms have different types");
+    FEW_TRY(few_infer_types(c, "as"));
     return few_infer_same(c);
 }
 

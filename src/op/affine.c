@@ -1,6 +1,13 @@
 /* affine: y = a x + b with constants f[0] = a, f[1] = b. */
 #include "op/op_util.h"
 
+static few_status infer(few_infer *c)
+{
+    FEW_TRY(few_infer_types(c, "a"));
+    FEW_TRY(few_infer_finite(c));
+    return few_infer_same(c);
+}
+
 static void grad(few_graph *g, const few_node *n, const few_val *dout, few_val *din)
 {
     din[0] = n->a.f[0] == 1 ? dout[0] : few_affine(g, dout[0], n->a.f[0], 0);
@@ -27,7 +34,7 @@ const few_op few_op_affine = {
     .n_out = 1,
     .flags = FEW_OP_INPLACE,
     .act_in = 1,
-    .infer = few_infer_same,
+    .infer = infer,
     .grad = grad,
     .reference = reference,
     .cases = cases,

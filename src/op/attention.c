@@ -12,20 +12,14 @@ few_attn_dims few_attn_dims_of(const few_attrs *a, const few_shape *q, const few
 few_status few_attn_infer(few_infer *c)
 {
     const few_shape *q = &c->in[0]->shape;
-    char a[96];
-    if (q->rank != 3)
-        return few_infer_fail(c, "q has shape %s, wanted is [N,T,C]", few_shape_text(q, a));
+    FEW_TRY(few_infer_rank(c, 0, 3, "[N,T,C]", "q"));
     if (c->node->a.i[0] < 1 || q->d[2] % c->node->a.i[0])
         return few_infer_fail(c, "%lld channels do not divide into %lld heads", (long long)q->d[2],
                               (long long)c->node->a.i[0]);
-    if (!c->in[1] || c->in[1]->shape.rank != 3)
-        return few_infer_fail(c, "k must be [N,S,C]");
+    FEW_TRY(few_infer_rank(c, 1, 3, "[N,S,C]", "k"));
     FEW_TRY(few_infer_want(c, 1, FEW_SHAPE(q->d[0], c->in[1]->shape.d[1], q->d[2]), "k"));
     FEW_TRY(few_infer_want(c, 2, c->in[1]->shape, "v"));
-    for (int k = 1; k < 3; k++)
-        if (c->in[k]->dtype != c->in[0]->dtype)
-            return few_infer_fail(c, "q, k and v have different types");
-    return FEW_OK;
+    return few_infer_types(c, "asssfs"); /* with the gradient's o, lse and do */
 }
 
 double few_attn_score(const few_attn_dims *d, const double *q, const double *k, int64_t n,
@@ -84,7 +78,7 @@ static double flops(const few_node *n, const few_graph *g)
 {
     const few_attn_dims d =
         few_attn_dims_of(&n->a, &g->tensors[n->in[0]].shape, &g->tensors[n->in[1]].shape);
-    return 4.0 * (double)(d.n * d.t * d.s) * (double)d.c;
+    return 4.0 * (double)(d.n * d.t) * (double)(d.s * d.c);
 }
 
 static const few_op_case cases[] = {

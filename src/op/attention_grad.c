@@ -48,7 +48,7 @@ static double flops(const few_node *n, const few_graph *g)
 {
     const few_attn_dims d =
         few_attn_dims_of(&n->a, &g->tensors[n->in[0]].shape, &g->tensors[n->in[1]].shape);
-    return 10.0 * (double)(d.n * d.t * d.s) * (double)d.c;
+    return 10.0 * (double)(d.n * d.t) * (double)(d.s * d.c);
 }
 
 static const few_op_case cases[] = {

@@ -6,19 +6,20 @@ static few_status infer(few_infer *c)
 {
     const few_shape *x = &c->in[0]->shape;
     const int64_t *a = c->node->a.i;
-    if (x->rank != 2 || a[0] < 1 || a[1] < 1 || a[0] > 1 << 20 || a[1] > 1 << 20)
-        return few_infer_fail(c, "the input must be [N,C] and the size positive");
-    if (c->in[0]->dtype != FEW_F32 || (a[2] != FEW_F32 && a[2] != FEW_ACT))
-        return few_infer_fail(c, "the input must be f32");
+    FEW_TRY(few_infer_rank(c, 0, 2, "[N,C]", "the input"));
+    FEW_TRY(few_infer_types(c, "f"));
+    FEW_TRY(few_infer_finite(c));
+    if (a[2] != FEW_F32 && a[2] != FEW_ACT)
+        return few_infer_fail(c, "type %lld is neither f32 nor activation", (long long)a[2]);
     c->shape[0] = FEW_SHAPE(x->d[0], a[0], a[1], x->d[1]);
     c->dtype[0] = (few_dtype)a[2];
-    return FEW_OK;
+    return few_infer_fits(c);
 }
 
 static void grad(few_graph *g, const few_node *n, const few_val *dout, few_val *din)
 {
-    const double pixels = (double)(n->a.i[0] * n->a.i[1]);
-    din[0] = few_affine(g, few_mean_hw(g, dout[0]), pixels * n->a.f[0], 0);
+    const few_attrs a = { .f = { n->a.f[0] } };
+    din[0] = few_graph_apply(g, &few_op_mean_hw, dout, 1, &a);
 }
 
 static void reference(const few_ref_call *c)

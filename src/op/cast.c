@@ -4,9 +4,9 @@
 static few_status infer(few_infer *c)
 {
     const int64_t to = c->node->a.i[0];
-    if ((to != FEW_F32 && to != FEW_ACT) ||
-        (c->in[0]->dtype != FEW_F32 && c->in[0]->dtype != FEW_ACT))
-        return few_infer_fail(c, "only f32 and activations can be cast to one another");
+    FEW_TRY(few_infer_types(c, "a"));
+    if (to != FEW_F32 && to != FEW_ACT)
+        return few_infer_fail(c, "type %lld is neither f32 nor activation", (long long)to);
     c->dtype[0] = (few_dtype)to;
     return few_infer_same(c);
 }

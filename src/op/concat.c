@@ -3,14 +3,18 @@
 
 static few_status infer(few_infer *c)
 {
-    if (!c->in[1] || c->in[1]->shape.rank != c->in[0]->shape.rank || c->in[0]->shape.rank < 1)
-        return few_infer_fail(c, "both tensors must have the same rank");
+    char a[96], b[96];
+    if (!c->in[1])
+        return few_infer_fail(c, "the second tensor is missing");
+    if (c->in[1]->shape.rank != c->in[0]->shape.rank || c->in[0]->shape.rank < 1)
+        return few_infer_fail(c, "%s and %s have no last dimension in common",
+                              few_shape_text(&c->in[0]->shape, a),
+                              few_shape_text(&c->in[1]->shape, b));
     few_shape want = c->in[0]->shape;
     const int last = want.rank - 1;
     want.d[last] = c->in[1]->shape.d[last];
     FEW_TRY(few_infer_want(c, 1, want, "the second tensor"));
-    if (c->in[0]->dtype != c->in[1]->dtype)
-        return few_infer_fail(c, "the tensors have different types");
+    FEW_TRY(few_infer_types(c, "as"));
     c->shape[0] = want;
     c->shape[0].d[last] += c->in[0]->shape.d[last];
     return FEW_OK;

@@ -25,14 +25,18 @@ few_status few_conv_infer(few_infer *c, const few_shape *x, const few_shape *w, 
                               (long long)x->d[3], (long long)w->d[1], few_shape_text(x, a),
                               few_shape_text(w, b));
     const int64_t *i = c->node->a.i;
+    for (int k = 1; k < 3; k++)
+        if (x->d[k] < 1 || x->d[k] > 1 << 24 || w->d[k + 1] < 1 || w->d[k + 1] > 1 << 24)
+            return few_infer_fail(c, "input %s or weight %s has an impossible size",
+                                  few_shape_text(x, a), few_shape_text(w, b));
     if (i[0] < 1 || i[0] > 16 || i[1] < 0 || i[1] > 64 || i[2] < 0 || i[2] > 64)
         return few_infer_fail(c, "stride %lld or padding %lld, %lld is out of range",
                               (long long)i[0], (long long)i[1], (long long)i[2]);
-    const few_shape y = FEW_SHAPE(x->d[0], (x->d[1] + i[1] + i[2] - w->d[2]) / i[0] + 1,
-                                  (x->d[2] + i[1] + i[2] - w->d[3]) / i[0] + 1, w->d[0]);
     if (x->d[1] + i[1] + i[2] < w->d[2] || x->d[2] + i[1] + i[2] < w->d[3])
         return few_infer_fail(c, "the %lldx%lld window is larger than the padded image %s",
                               (long long)w->d[2], (long long)w->d[3], few_shape_text(x, a));
+    const few_shape y = FEW_SHAPE(x->d[0], (x->d[1] + i[1] + i[2] - w->d[2]) / i[0] + 1,
+                                  (x->d[2] + i[1] + i[2] - w->d[3]) / i[0] + 1, w->d[0]);
     *d = few_conv_dims_of(&c->node->a, x, w, &y);
     return FEW_OK;
 }
@@ -70,12 +74,9 @@ static few_status infer(few_infer *c)
     c->shape[0] = FEW_SHAPE(d.n, d.oh, d.ow, d.o);
     if (c->in[B])
         FEW_TRY(few_infer_want(c, B, FEW_SHAPE(d.o), "the bias"));
-    if (c->in[RES]) {
+    if (c->in[RES])
         FEW_TRY(few_infer_want(c, RES, c->shape[0], "the residual"));
-        if (c->in[RES]->dtype != c->in[X]->dtype)
-            return few_infer_fail(c, "the residual has another type than the input");
-    }
-    return FEW_OK;
+    return few_infer_types(c, "affs");
 }
 
 static void grad(few_graph *g, const few_node *n, const few_val *dout, few_val *din)
@@ -139,6 +140,14 @@ static const few_op_case cases[] = {
     { .name = "stride 2, padded right",
       .in = { FEW_SHAPE(1, 6, 6, 8), FEW_SHAPE(8, 8, 3, 3), FEW_SHAPE(8) },
       .a = { .i = { 2, 0, 1 } },
+      .absent = 8 },
+    { .name = "1x3 window, residual without bias",
+      .in = { FEW_SHAPE(2, 5, 4, 6), FEW_SHAPE(7, 6, 1, 3), { 0 }, FEW_SHAPE(2, 7, 4, 7) },
+      .a = { .i = { 1, 1, 1 } },
+      .absent = 4 },
+    { .name = "stride 2, last row and column unused",
+      .in = { FEW_SHAPE(1, 6, 8, 5), FEW_SHAPE(4, 5, 3, 3), FEW_SHAPE(4) },
+      .a = { .i = { 2, 0, 0 } },
       .absent = 8 },
     { .name = "wide",
       .in = { FEW_SHAPE(2, 4, 4, 32), FEW_SHAPE(48, 32, 3, 3), FEW_SHAPE(48),

@@ -4,16 +4,15 @@
 static few_status infer(few_infer *c)
 {
     few_conv_dims d = { 0 };
-    if (!c->in[1] || c->in[1]->shape.rank != 4 || c->in[0]->shape.rank != 4)
-        return few_infer_fail(c, "dy and the weight must have rank 4");
+    FEW_TRY(few_infer_rank(c, 0, 4, "[N,OH,OW,O]", "dy"));
+    FEW_TRY(few_infer_rank(c, 1, 4, "[O,C,kh,kw]", "the weight"));
+    FEW_TRY(few_infer_types(c, "af"));
     const few_shape x =
         FEW_SHAPE(c->in[0]->shape.d[0], c->node->a.i[3], c->node->a.i[4], c->in[1]->shape.d[1]);
-    if (x.d[1] < 1 || x.d[2] < 1)
-        return few_infer_fail(c, "the input's size is missing");
     FEW_TRY(few_conv_infer(c, &x, &c->in[1]->shape, &d));
     FEW_TRY(few_infer_want(c, 0, FEW_SHAPE(d.n, d.oh, d.ow, d.o), "dy"));
     c->shape[0] = x;
-    return FEW_OK;
+    return few_infer_fits(c);
 }
 
 struct arrays {
@@ -52,6 +51,12 @@ static const few_op_case cases[] = {
     { .name = "stride 2",
       .in = { FEW_SHAPE(2, 4, 4, 32), FEW_SHAPE(32, 16, 3, 3) },
       .a = { .i = { 2, 1, 1, 8, 8 } } },
+    { .name = "1x3 window",
+      .in = { FEW_SHAPE(2, 7, 4, 7), FEW_SHAPE(7, 6, 1, 3) },
+      .a = { .i = { 1, 1, 1, 5, 4 } } },
+    { .name = "last row and column unused",
+      .in = { FEW_SHAPE(1, 2, 3, 4), FEW_SHAPE(4, 5, 3, 3) },
+      .a = { .i = { 2, 0, 0, 6, 8 } } },
     { .name = "padded right",
       .in = { FEW_SHAPE(1, 3, 3, 8), FEW_SHAPE(8, 8, 3, 3) },
       .a = { .i = { 2, 0, 1, 6, 6 } } },

@@ -4,18 +4,17 @@
 static few_status infer(few_infer *c)
 {
     few_conv_dims d = { 0 };
-    if (!c->in[1] || c->in[1]->shape.rank != 4 || c->in[0]->shape.rank != 4)
-        return few_infer_fail(c, "the input and dy must have rank 4");
+    FEW_TRY(few_infer_rank(c, 0, 4, "[N,H,W,C]", "the input"));
+    FEW_TRY(few_infer_rank(c, 1, 4, "[N,OH,OW,O]", "dy"));
+    FEW_TRY(few_infer_types(c, "as"));
     const few_shape w =
         FEW_SHAPE(c->in[1]->shape.d[3], c->in[0]->shape.d[3], c->node->a.i[3], c->node->a.i[4]);
-    if (w.d[2] < 1 || w.d[3] < 1)
-        return few_infer_fail(c, "the window's size is missing");
     FEW_TRY(few_conv_infer(c, &c->in[0]->shape, &w, &d));
     FEW_TRY(few_infer_want(c, 1, FEW_SHAPE(d.n, d.oh, d.ow, d.o), "dy"));
     c->shape[0] = w;
     c->shape[1] = FEW_SHAPE(d.o);
     c->dtype[0] = c->dtype[1] = FEW_F32;
-    return FEW_OK;
+    return few_infer_fits(c);
 }
 
 struct arrays {
@@ -57,6 +56,15 @@ static const few_op_case cases[] = {
     { .name = "stride 2",
       .in = { FEW_SHAPE(2, 8, 8, 16), FEW_SHAPE(2, 4, 4, 32) },
       .a = { .i = { 2, 1, 1, 3, 3 } } },
+    { .name = "padded right",
+      .in = { FEW_SHAPE(1, 6, 6, 8), FEW_SHAPE(1, 3, 3, 8) },
+      .a = { .i = { 2, 0, 1, 3, 3 } } },
+    { .name = "1x3 window",
+      .in = { FEW_SHAPE(2, 5, 4, 6), FEW_SHAPE(2, 7, 4, 7) },
+      .a = { .i = { 1, 1, 1, 1, 3 } } },
+    { .name = "last row and column unused",
+      .in = { FEW_SHAPE(1, 6, 8, 5), FEW_SHAPE(1, 2, 3, 4) },
+      .a = { .i = { 2, 0, 0, 3, 3 } } },
     { .name = "1x1",
       .in = { FEW_SHAPE(3, 4, 4, 17), FEW_SHAPE(3, 4, 4, 5) },
       .a = { .i = { 1, 0, 0, 1, 1 } } },

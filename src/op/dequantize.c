@@ -3,8 +3,7 @@
 
 static few_status infer(few_infer *c)
 {
-    if (c->in[0]->dtype != FEW_U8)
-        return few_infer_fail(c, "the input must be u8");
+    FEW_TRY(few_infer_types(c, "u"));
     c->dtype[0] = FEW_F32;
     return few_infer_same(c);
 }

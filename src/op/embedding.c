@@ -4,9 +4,9 @@
 
 static few_status infer(few_infer *c)
 {
-    if (c->in[0]->shape.rank != 2 || !c->in[1] || c->in[1]->shape.rank != 1 ||
-        c->in[1]->dtype != FEW_I32)
-        return few_infer_fail(c, "the table must be [K,D] and the ids [N] i32");
+    FEW_TRY(few_infer_rank(c, 0, 2, "[K,D]", "the table"));
+    FEW_TRY(few_infer_rank(c, 1, 1, "[N]", "the id"));
+    FEW_TRY(few_infer_types(c, "fi"));
     c->shape[0] = FEW_SHAPE(c->in[1]->shape.d[0], c->in[0]->shape.d[1]);
     return FEW_OK;
 }
@@ -30,6 +30,7 @@ static void reference(const few_ref_call *c)
 static const few_op_case cases[] = {
     { .name = "classes", .in = { FEW_SHAPE(11, 7), FEW_SHAPE(5) }, .below = 11 },
     { .name = "one", .in = { FEW_SHAPE(1, 1), FEW_SHAPE(1) }, .below = 1 },
+    { .name = "some outside", .in = { FEW_SHAPE(3, 5), FEW_SHAPE(6) }, .below = 6 },
     { .name = "repeated", .in = { FEW_SHAPE(2, 33), FEW_SHAPE(8) }, .below = 2 },
     { .name = NULL },
 };

@@ -3,13 +3,14 @@
 
 static few_status infer(few_infer *c)
 {
-    const int64_t k = c->node->a.i[0];
-    if (c->in[0]->shape.rank != 1 || !c->in[1] || c->in[1]->shape.rank != 2 ||
-        c->in[1]->shape.d[0] != c->in[0]->shape.d[0] || k < 1)
-        return few_infer_fail(c, "the ids must be [N] and dy [N,D]");
-    c->shape[0] = FEW_SHAPE(k, c->in[1]->shape.d[1]);
+    FEW_TRY(few_infer_rank(c, 0, 1, "[N]", "the id"));
+    FEW_TRY(few_infer_rank(c, 1, 2, "[N,D]", "dy"));
+    FEW_TRY(few_infer_types(c, "if"));
+    const int64_t d = c->in[1]->shape.d[1];
+    FEW_TRY(few_infer_want(c, 1, FEW_SHAPE(c->in[0]->shape.d[0], d), "dy"));
+    c->shape[0] = FEW_SHAPE(c->node->a.i[0], d);
     c->dtype[0] = FEW_F32;
-    return FEW_OK;
+    return few_infer_fits(c);
 }
 
 static void reference(const few_ref_call *c)
@@ -21,6 +22,11 @@ static void reference(const few_ref_call *c)
         for (int64_t j = 0; j < d; j++)
             c->out[0][(id >= 0 && id < rows ? id : 0) * d + j] += c->in[1][i * d + j];
     }
+}
+
+static double flops(const few_node *n, const few_graph *g)
+{
+    return (double)few_shape_count(&g->tensors[n->in[1]].shape);
 }
 
 static const few_op_case cases[] = {
@@ -46,5 +52,6 @@ const few_op few_op_embedding_grad = {
     .in_dtype = { FEW_I32, FEW_F32 },
     .infer = infer,
     .reference = reference,
+    .flops = flops,
     .cases = cases,
 };

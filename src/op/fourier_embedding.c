@@ -4,8 +4,9 @@
 
 static few_status infer(few_infer *c)
 {
-    if (c->in[0]->shape.rank != 1 || !c->in[1] || c->in[1]->shape.rank != 1)
-        return few_infer_fail(c, "the times and the weights must be vectors");
+    FEW_TRY(few_infer_rank(c, 0, 1, "[N]", "the time"));
+    FEW_TRY(few_infer_rank(c, 1, 1, "[C]", "the weight"));
+    FEW_TRY(few_infer_types(c, "ff"));
     c->shape[0] = FEW_SHAPE(c->in[0]->shape.d[0], 2 * c->in[1]->shape.d[0]);
     c->dtype[0] = FEW_F32;
     return FEW_OK;

@@ -10,8 +10,12 @@
 few_status few_gn_infer(few_infer *c)
 {
     const few_shape *x = &c->in[FEW_GN_X]->shape;
-    if (x->rank < 3)
-        return few_infer_fail(c, "the input must be [N,H,W,C] or [N,T,C]");
+    char s[96];
+    if (x->rank != 3 && x->rank != 4)
+        return few_infer_fail(c, "input has shape %s, wanted is [N,H,W,C] or [N,T,C]",
+                              few_shape_text(x, s));
+    FEW_TRY(few_infer_types(c, "afffffs")); /* with the gradient's stats and dy */
+    FEW_TRY(few_infer_finite(c));
     const int64_t channels = few_last(x), groups = c->node->a.i[0];
     if (groups < 1 || channels % groups)
         return few_infer_fail(c, "%lld channels do not divide into %lld groups",
@@ -118,6 +122,14 @@ static const few_op_case cases[] = {
       .in = { FEW_SHAPE(2, 9, 32) },
       .a = { .i = { 8, 0 }, .f = { 1e-5 } },
       .absent = 30 },
+    { .name = "scale-shift alone",
+      .in = { FEW_SHAPE(2, 3, 3, 6), { 0 }, { 0 }, { 0 }, FEW_SHAPE(2, 12) },
+      .a = { .i = { 2, 0 }, .f = { 1e-5 } },
+      .absent = 14 },
+    { .name = "gamma without beta",
+      .in = { FEW_SHAPE(1, 2, 5, 9), FEW_SHAPE(9) },
+      .a = { .i = { 3, 1 }, .f = { 1e-5 } },
+      .absent = 28 },
     { .name = "one channel",
       .in = { FEW_SHAPE(2, 5, 5, 1), FEW_SHAPE(1), FEW_SHAPE(1) },
       .a = { .i = { 1, 1 }, .f = { 1e-5 } },

@@ -4,6 +4,8 @@
 
 static few_status infer(few_infer *c)
 {
+    FEW_TRY(few_infer_types(c, "a"));
+    FEW_TRY(few_infer_finite(c));
     if (c->in[0]->shape.rank < 1 || !(c->node->a.f[0] > 0))
         return few_infer_fail(c, "the input needs a batch dimension, e must be positive");
     c->shape[0] = FEW_SHAPE(c->in[0]->shape.d[0]);
@@ -29,6 +31,11 @@ static void reference(const few_ref_call *c)
     }
 }
 
+static double flops(const few_node *n, const few_graph *g)
+{
+    return 5 * few_flops_input(n, g);
+}
+
 static const few_op_case cases[] = {
     { .name = "image", .in = { FEW_SHAPE(3, 5, 3, 7) }, .a = { .f = { 0.1 } } },
     { .name = "one", .in = { FEW_SHAPE(1, 1) }, .a = { .f = { 1 } } },
@@ -46,5 +53,6 @@ const few_op few_op_huber_mean = {
     .infer = infer,
     .grad = grad,
     .reference = reference,
+    .flops = flops,
     .cases = cases,
 };

@@ -3,8 +3,10 @@
 
 static few_status infer(few_infer *c)
 {
-    if (c->in[0]->shape.rank < 1)
-        return few_infer_fail(c, "the input needs a batch dimension");
+    FEW_TRY(few_infer_types(c, "af"));
+    FEW_TRY(few_infer_finite(c));
+    if (c->in[0]->shape.rank < 1 || !(c->node->a.f[0] > 0))
+        return few_infer_fail(c, "the input needs a batch dimension, e must be positive");
     FEW_TRY(few_infer_want(c, 1, FEW_SHAPE(c->in[0]->shape.d[0]), "dloss"));
     return few_infer_same(c);
 }

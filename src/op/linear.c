@@ -7,8 +7,9 @@ static few_status infer(few_infer *c)
 {
     const few_shape *x = &c->in[X]->shape;
     char a[96], b[96];
-    if (!c->in[W] || c->in[W]->shape.rank != 2 || x->rank < 1)
-        return few_infer_fail(c, "the weight must be [out,in] and the input of rank 1 or more");
+    FEW_TRY(few_infer_rank(c, W, 2, "[out,in]", "the weight"));
+    if (x->rank < 1)
+        return few_infer_fail(c, "the input is a single number, it needs features");
     const few_shape *w = &c->in[W]->shape;
     if (few_last(x) != w->d[1])
         return few_infer_fail(c, "input has %lld features, weight wants %lld (input %s, weight %s)",
@@ -18,12 +19,9 @@ static few_status infer(few_infer *c)
     c->shape[0].d[x->rank - 1] = w->d[0];
     if (c->in[B])
         FEW_TRY(few_infer_want(c, B, FEW_SHAPE(w->d[0]), "the bias"));
-    if (c->in[RES]) {
+    if (c->in[RES])
         FEW_TRY(few_infer_want(c, RES, c->shape[0], "the residual"));
-        if (c->in[RES]->dtype != c->in[X]->dtype)
-            return few_infer_fail(c, "the residual has another type than the input");
-    }
-    return FEW_OK;
+    return few_infer_types(c, "affs");
 }
 
 static void grad(few_graph *g, const few_node *n, const few_val *dout, few_val *din)
@@ -59,6 +57,9 @@ static const few_op_case cases[] = {
     { .name = "one", .in = { FEW_SHAPE(1, 1), FEW_SHAPE(1, 1), FEW_SHAPE(1) }, .absent = 8 },
     { .name = "tokens",
       .in = { FEW_SHAPE(2, 16, 32), FEW_SHAPE(32, 32), FEW_SHAPE(32), FEW_SHAPE(2, 16, 32) } },
+    { .name = "residual without bias",
+      .in = { FEW_SHAPE(1, 3, 5), FEW_SHAPE(4, 5), { 0 }, FEW_SHAPE(1, 3, 4) },
+      .absent = 4 },
     { .name = "no bias", .in = { FEW_SHAPE(3, 33), FEW_SHAPE(17, 33) }, .absent = 12 },
     { .name = NULL },
 };

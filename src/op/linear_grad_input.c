@@ -4,9 +4,12 @@
 static few_status infer(few_infer *c)
 {
     const few_shape *dy = &c->in[0]->shape;
-    if (!c->in[1] || c->in[1]->shape.rank != 2 || dy->rank < 1 ||
-        few_last(dy) != c->in[1]->shape.d[0])
-        return few_infer_fail(c, "dy and the weight do not fit");
+    char a[96], b[96];
+    FEW_TRY(few_infer_rank(c, 1, 2, "[out,in]", "the weight"));
+    FEW_TRY(few_infer_types(c, "af"));
+    if (dy->rank < 1 || few_last(dy) != c->in[1]->shape.d[0])
+        return few_infer_fail(c, "dy %s does not fit the weight %s", few_shape_text(dy, a),
+                              few_shape_text(&c->in[1]->shape, b));
     c->shape[0] = *dy;
     c->shape[0].d[dy->rank - 1] = c->in[1]->shape.d[1];
     return FEW_OK;

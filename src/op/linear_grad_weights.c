@@ -3,9 +3,15 @@
 
 static few_status infer(few_infer *c)
 {
-    if (!c->in[1] || c->in[0]->shape.rank < 1 || c->in[1]->shape.rank < 1 ||
+    char a[96], b[96];
+    if (!c->in[1])
+        return few_infer_fail(c, "dy is missing");
+    if (c->in[0]->shape.rank < 1 || c->in[1]->shape.rank < 1 ||
         few_rows(&c->in[0]->shape) != few_rows(&c->in[1]->shape))
-        return few_infer_fail(c, "the input and dy have different numbers of rows");
+        return few_infer_fail(c, "input %s and dy %s have different numbers of rows",
+                              few_shape_text(&c->in[0]->shape, a),
+                              few_shape_text(&c->in[1]->shape, b));
+    FEW_TRY(few_infer_types(c, "as"));
     c->shape[0] = FEW_SHAPE(few_last(&c->in[1]->shape), few_last(&c->in[0]->shape));
     c->shape[1] = FEW_SHAPE(c->shape[0].d[0]);
     c->dtype[0] = c->dtype[1] = FEW_F32;

@@ -4,8 +4,7 @@
 static few_status infer(few_infer *c)
 {
     FEW_TRY(few_infer_want(c, 1, c->in[0]->shape, "the second operand"));
-    if (c->in[0]->dtype != FEW_F32 || c->in[1]->dtype != FEW_F32)
-        return few_infer_fail(c, "both operands must be f32");
+    FEW_TRY(few_infer_types(c, "ff"));
     return few_infer_same(c);
 }
 

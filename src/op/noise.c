@@ -7,18 +7,18 @@ static few_status infer(few_infer *c)
 {
     const few_shape *r = &c->in[0]->shape;
     const int64_t *a = c->node->a.i;
-    if (r->rank != 2 || r->d[1] != 4 || c->in[0]->dtype != FEW_I32)
-        return few_infer_fail(c, "rng must be [N,4] i32");
+    FEW_TRY(few_infer_rank(c, 0, 2, "[N,4]", "rng"));
+    FEW_TRY(few_infer_want(c, 0, FEW_SHAPE(r->d[0], 4), "rng"));
+    FEW_TRY(few_infer_types(c, "i"));
+    if (a[0] < 0 || a[0] > UINT32_MAX)
+        return few_infer_fail(c, "purpose %lld is not a 32-bit number", (long long)a[0]);
     if (a[1] < 0 || a[1] > 4)
-        return few_infer_fail(c, "a sample has at most 4 dimensions");
+        return few_infer_fail(c, "a sample has at most 4 dimensions, not %lld", (long long)a[1]);
     c->shape[0] = (few_shape){ .rank = (int)a[1] + 1, .d = { r->d[0] } };
-    for (int k = 0; k < a[1]; k++) {
-        if (a[2 + k] < 1 || a[2 + k] > INT64_C(1) << 31)
-            return few_infer_fail(c, "size %lld is impossible", (long long)a[2 + k]);
+    for (int k = 0; k < a[1]; k++)
         c->shape[0].d[1 + k] = a[2 + k];
-    }
     c->dtype[0] = FEW_F32;
-    return FEW_OK;
+    return few_infer_fits(c);
 }
 
 static void reference(const few_ref_call *c)
@@ -41,6 +41,10 @@ static void reference(const few_ref_call *c)
 
 static const few_op_case cases[] = {
     { .name = "image", .in = { FEW_SHAPE(2, 4) }, .a = { .i = { 1, 3, 5, 5, 3 } }, .below = 1e6 },
+    { .name = "a number each, large seeds",
+      .in = { FEW_SHAPE(5, 4) },
+      .a = { .i = { 2, 0 } },
+      .below = 2147483647 },
     { .name = "one", .in = { FEW_SHAPE(1, 4) }, .a = { .i = { 1, 1, 1 } }, .below = 1e6 },
     { .name = "many", .in = { FEW_SHAPE(3, 4) }, .a = { .i = { 7, 1, 1027 } }, .below = 1e6 },
     { .name = NULL },

@@ -5,13 +5,14 @@ static few_status infer(few_infer *c)
 {
     const few_shape *x = &c->in[0]->shape;
     const int64_t from = c->node->a.i[0], total = c->node->a.i[1];
+    char a[96];
     if (x->rank < 1 || from < 0 || total < few_last(x) || from > total - few_last(x))
-        return few_infer_fail(c, "%lld channels have no room in %lld from %lld on",
-                              x->rank ? (long long)few_last(x) : 0, (long long)total,
-                              (long long)from);
+        return few_infer_fail(c, "input %s has no room in %lld channels from %lld on",
+                              few_shape_text(x, a), (long long)total, (long long)from);
+    FEW_TRY(few_infer_types(c, "a"));
     c->shape[0] = *x;
     c->shape[0].d[x->rank - 1] = total;
-    return FEW_OK;
+    return few_infer_fits(c);
 }
 
 static void grad(few_graph *g, const few_node *n, const few_val *dout, few_val *din)

@@ -8,6 +8,8 @@ static few_status infer(few_infer *c)
     if (x->rank != 4 || x->d[1] % 2 || x->d[2] % 2)
         return few_infer_fail(c, "input has shape %s, wanted is [N,H,W,C] with even H and W",
                               few_shape_text(x, a));
+    FEW_TRY(few_infer_types(c, "a"));
+    FEW_TRY(few_infer_finite(c));
     c->shape[0] = FEW_SHAPE(x->d[0], x->d[1] / 2, x->d[2] / 2, x->d[3]);
     return FEW_OK;
 }
@@ -47,5 +49,6 @@ const few_op few_op_pool2 = {
     .infer = infer,
     .grad = grad,
     .reference = reference,
+    .flops = few_flops_input,
     .cases = cases,
 };

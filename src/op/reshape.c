@@ -9,15 +9,13 @@ static few_status infer(few_infer *c)
     if (x->rank < 1 || a->i[0] < 0 || a->i[0] > 4)
         return few_infer_fail(c, "a rank from 1 to 5 is needed");
     few_shape y = { .rank = (int)a->i[0] + 1, .d = { x->d[0] } };
-    for (int k = 1; k < y.rank; k++) {
+    for (int k = 1; k < y.rank; k++)
         y.d[k] = a->i[k];
-        if (y.d[k] < 1 || y.d[k] > INT64_C(1) << 31)
-            return few_infer_fail(c, "size %lld is impossible", (long long)y.d[k]);
-    }
+    c->shape[0] = y;
+    FEW_TRY(few_infer_fits(c));
     if (few_shape_count(&y) != few_shape_count(x))
         return few_infer_fail(c, "%s has not as many elements as %s", few_shape_text(&y, s),
                               few_shape_text(x, t));
-    c->shape[0] = y;
     return FEW_OK;
 }
 

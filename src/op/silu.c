@@ -1,6 +1,12 @@
 /* silu: y = x sigmoid(x). Its gradient is the op silu_grad. */
 #include "op/op_util.h"
 
+static few_status infer(few_infer *c)
+{
+    FEW_TRY(few_infer_types(c, "a"));
+    return few_infer_same(c);
+}
+
 static void grad(few_graph *g, const few_node *n, const few_val *dout, few_val *din)
 {
     din[0] = few_graph_apply(g, &few_op_silu_grad, (few_val[]){ n->in[0], dout[0] }, 2, NULL);
@@ -26,7 +32,7 @@ const few_op few_op_silu = {
     .max_in = 1,
     .n_out = 1,
     .act_in = 1,
-    .infer = few_infer_same,
+    .infer = infer,
     .grad = grad,
     .reference = reference,
     .cases = cases,

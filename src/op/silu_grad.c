@@ -4,6 +4,7 @@
 static few_status infer(few_infer *c)
 {
     FEW_TRY(few_infer_want(c, 1, c->in[0]->shape, "dy"));
+    FEW_TRY(few_infer_types(c, "as"));
     return few_infer_same(c);
 }
 

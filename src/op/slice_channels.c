@@ -5,9 +5,11 @@ static few_status infer(few_infer *c)
 {
     const few_shape *x = &c->in[0]->shape;
     const int64_t from = c->node->a.i[0], count = c->node->a.i[1];
+    char a[96];
     if (x->rank < 1 || from < 0 || count < 1 || count > few_last(x) || from > few_last(x) - count)
-        return few_infer_fail(c, "channels %lld to %lld are not all there", (long long)from,
-                              (long long)(from + count));
+        return few_infer_fail(c, "input %s has no %lld channels from %lld on", few_shape_text(x, a),
+                              (long long)count, (long long)from);
+    FEW_TRY(few_infer_types(c, "a"));
     c->shape[0] = *x;
     c->shape[0].d[x->rank - 1] = count;
     return FEW_OK;

@@ -3,8 +3,8 @@
 
 static few_status infer(few_infer *c)
 {
-    if (c->in[0]->shape.rank != 2 || c->in[0]->dtype != FEW_F32)
-        return few_infer_fail(c, "the logits must be [N,K] f32");
+    FEW_TRY(few_infer_rank(c, 0, 2, "[N,K]", "the logits"));
+    FEW_TRY(few_infer_types(c, "fi"));
     FEW_TRY(few_infer_want(c, 1, FEW_SHAPE(c->in[0]->shape.d[0]), "the ids"));
     c->shape[0] = FEW_SHAPE(c->in[0]->shape.d[0]);
     return FEW_OK;
@@ -22,12 +22,7 @@ static void reference(const few_ref_call *c)
     for (int64_t i = 0; i < c->is[0]->d[0]; i++) {
         const double *x = c->in[0] + i * k;
         const int64_t id = (int64_t)c->in[1][i];
-        double max = -INFINITY, sum = 0;
-        for (int64_t j = 0; j < k; j++)
-            max = fmax(max, x[j]);
-        for (int64_t j = 0; j < k; j++)
-            sum += exp(x[j] - max);
-        c->out[0][i] = max + log(sum) - x[id >= 0 && id < k ? id : 0];
+        c->out[0][i] = few_log_sum_exp(x, k) - x[id >= 0 && id < k ? id : 0];
     }
 }
 
@@ -49,5 +44,6 @@ const few_op few_op_softmax_xent = {
     .infer = infer,
     .grad = grad,
     .reference = reference,
+    .flops = few_flops_input,
     .cases = cases,
 };

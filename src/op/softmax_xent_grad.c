@@ -3,8 +3,8 @@
 
 static few_status infer(few_infer *c)
 {
-    if (c->in[0]->shape.rank != 2)
-        return few_infer_fail(c, "the logits must be [N,K]");
+    FEW_TRY(few_infer_rank(c, 0, 2, "[N,K]", "the logits"));
+    FEW_TRY(few_infer_types(c, "fif"));
     FEW_TRY(few_infer_want(c, 1, FEW_SHAPE(c->in[0]->shape.d[0]), "the ids"));
     FEW_TRY(few_infer_want(c, 2, FEW_SHAPE(c->in[0]->shape.d[0]), "dloss"));
     return few_infer_same(c);
@@ -16,14 +16,10 @@ static void reference(const few_ref_call *c)
     for (int64_t i = 0; i < c->is[0]->d[0]; i++) {
         const double *x = c->in[0] + i * k;
         const int64_t id = (int64_t)c->in[1][i];
-        double max = -INFINITY, sum = 0;
-        for (int64_t j = 0; j < k; j++)
-            max = fmax(max, x[j]);
-        for (int64_t j = 0; j < k; j++)
-            sum += exp(x[j] - max);
+        const double lse = few_log_sum_exp(x, k);
         for (int64_t j = 0; j < k; j++)
             c->out[0][i * k + j] =
-                c->in[2][i] * (exp(x[j] - max) / sum - (j == (id >= 0 && id < k ? id : 0) ? 1 : 0));
+                c->in[2][i] * (exp(x[j] - lse) - (j == (id >= 0 && id < k ? id : 0) ? 1 : 0));
     }
 }
 

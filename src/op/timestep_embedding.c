@@ -6,10 +6,13 @@
 static few_status infer(few_infer *c)
 {
     const int64_t dim = c->node->a.i[0];
-    if (c->in[0]->shape.rank != 1 || dim < 2 || dim > 1 << 20 ||
-        (double)(dim / 2) - c->node->a.f[0] <= 0)
-        return few_infer_fail(c, "the times must be [N], the dimension at least 2 (and above the "
-                                 "shift)");
+    FEW_TRY(few_infer_rank(c, 0, 1, "[N]", "the time"));
+    FEW_TRY(few_infer_types(c, "f"));
+    FEW_TRY(few_infer_finite(c));
+    if (dim < 2 || dim > 1 << 20 || (double)(dim / 2) <= c->node->a.f[0])
+        return few_infer_fail(c,
+                              "dimension %lld must be at least 2, and its half above the shift %g",
+                              (long long)dim, c->node->a.f[0]);
     c->shape[0] = FEW_SHAPE(c->in[0]->shape.d[0], dim);
     c->dtype[0] = FEW_F32;
     return FEW_OK;
@@ -39,6 +42,7 @@ static const few_op_case cases[] = {
       .in = { FEW_SHAPE(2) },
       .a = { .i = { 32, 1 }, .f = { 0 } },
       .scale = 100 },
+    { .name = "odd", .in = { FEW_SHAPE(3) }, .a = { .i = { 7, 0 }, .f = { 0 } } },
     { .name = "one", .in = { FEW_SHAPE(1) }, .a = { .i = { 2, 1 }, .f = { 0 } } },
     { .name = NULL },
 };

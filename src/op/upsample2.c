@@ -4,9 +4,9 @@
 static few_status infer(few_infer *c)
 {
     const few_shape *x = &c->in[0]->shape;
-    char a[96];
-    if (x->rank != 4)
-        return few_infer_fail(c, "input has shape %s, wanted is [N,H,W,C]", few_shape_text(x, a));
+    FEW_TRY(few_infer_rank(c, 0, 4, "[N,H,W,C]", "the input"));
+    FEW_TRY(few_infer_types(c, "a"));
+    FEW_TRY(few_infer_finite(c));
     c->shape[0] = FEW_SHAPE(x->d[0], 2 * x->d[1], 2 * x->d[2], x->d[3]);
     return FEW_OK;
 }

@@ -2,7 +2,7 @@
 # The program as a person uses it: pack, train, interrupt, go on, distil, sample, inspect, messages.
 # usage: cli.sh FEWSTEP EXAMPLE
 set -uo pipefail
-fewstep=$1 example=$2
+fewstep=$(realpath "$1") example=$(realpath "$2")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"

@@ -14,6 +14,7 @@ typedef struct op_case {
     few_graph g;
     int n_in;
     few_val in[FEW_MAX_IN];       /* the graph's inputs, f32, i32 or u8 */
+    few_val arg[FEW_MAX_IN];      /* what the op gets: the same, or cast to an activation */
     few_val out[FEW_MAX_OUT];     /* outputs as the op gives them */
     few_val out_f32[FEW_MAX_OUT]; /* the same in f32, named "out0", ... */
     double *value[FEW_MAX_IN];
@@ -46,19 +47,18 @@ static inline double case_value(const few_op *op, const few_op_case *c, int k, i
 
 static inline void case_make(op_case *t, const few_op *op, const few_op_case *c)
 {
-    few_val in[FEW_MAX_IN];
     memset(t, 0, sizeof *t);
     few_graph_init(&t->g);
     few_graph_label(&t->g, "%s/%s", op->name, c->name);
     for (int k = 0; k < FEW_MAX_IN; k++) {
-        t->in[k] = in[k] = FEW_NONE;
+        t->in[k] = t->arg[k] = FEW_NONE;
         if (k >= op->max_in || c->in[k].rank == 0 || c->absent >> k & 1)
             continue;
         char name[16];
         snprintf(name, sizeof name, "in%d", k);
-        t->in[k] = in[k] = few_graph_input(&t->g, name, op->in_dtype[k], c->in[k], true);
+        t->in[k] = t->arg[k] = few_graph_input(&t->g, name, op->in_dtype[k], c->in[k], true);
         if (op->act_in >> k & 1)
-            in[k] = few_cast(&t->g, in[k], FEW_ACT);
+            t->arg[k] = few_cast(&t->g, t->in[k], FEW_ACT);
         t->n_in = k + 1;
         const int64_t n = few_shape_count(&c->in[k]);
         t->value[k] = few_malloc((size_t)n * sizeof(double));
@@ -67,7 +67,7 @@ static inline void case_make(op_case *t, const few_op *op, const few_op_case *c)
     }
     if (t->n_in < op->min_in)
         t->n_in = op->min_in;
-    t->out[0] = few_graph_apply(&t->g, op, in, t->n_in, &c->a);
+    t->out[0] = few_graph_apply(&t->g, op, t->arg, t->n_in, &c->a);
     for (int k = 0; k < op->n_out && t->out[0] != FEW_NONE; k++) {
         char name[16];
         snprintf(name, sizeof name, "out%d", k);
