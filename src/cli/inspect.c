@@ -64,12 +64,25 @@ static void print_text(const few_net *n, const char *path, const json_t *o)
     }
 }
 
+struct options {
+    char *output;
+    bool half;
+};
+
+static const few_option table[] = {
+    { "output", FEW_OPT_STRING, offsetof(struct options, output), NULL, 0, 0,
+      "copy the checkpoint to this file", NULL },
+    { "half", FEW_OPT_BOOL, offsetof(struct options, half), "false", 0, 0,
+      "with weights rounded to bf16, half the size", NULL },
+    { .name = NULL },
+};
+
 static int run(const void *options, int n_args, char **args)
 {
+    const struct options *opt = options;
     few_error err = { 0 };
     few_net n;
     char *path = NULL;
-    (void)options;
     (void)n_args;
     if (few_is_folder(args[0]) && !few_cli_state.json)
         printf("run %s: newest checkpoint at step %" PRId64 "\n", args[0],
@@ -90,15 +103,20 @@ static int run(const void *options, int n_args, char **args)
         print_text(&n, path, o);
     }
     json_decref(o);
+    if (opt->output)
+        st = (opt->half ? few_net_save_half : few_net_save)(&n.spec, &n.params, n.master,
+                                                            opt->output, &err);
     few_net_free(&n);
     few_free(path);
-    return FEW_EXIT_OK;
+    return st == FEW_OK ? FEW_EXIT_OK : few_cli_fail(&err);
 }
 
 const few_command few_command_inspect = {
     .name = "inspect",
     .help = "what a checkpoint says of itself",
-    .usage = "inspect RUN_OR_FILE [--json]",
+    .usage = "inspect RUN_OR_FILE [--json] [-o COPY.safetensors [--half]]",
+    .options = table,
+    .options_size = sizeof(struct options),
     .min_args = 1,
     .max_args = 1,
     .run = run,

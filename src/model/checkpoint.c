@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/safetensors.h"
+#include "cpu/simd.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -152,8 +153,9 @@ static few_status add_metadata(few_safetensors_writer *w, const few_spec *spec, 
     return st;
 }
 
-few_status few_net_save(const few_spec *spec, const few_params *params, const float *master,
-                        const char *path, few_error *err)
+/* half: [params->count] room for the rounded weights, or NULL for f32. */
+static few_status save(const few_spec *spec, const few_params *params, const float *master,
+                       uint16_t *half, const char *path, few_error *err)
 {
     few_safetensors_writer *w;
     few_status st = FEW_OK;
@@ -167,12 +169,32 @@ few_status few_net_save(const few_spec *spec, const few_params *params, const fl
                               p->name);
                 goto cleanup;
             }
-        FEW_GOTO(few_safetensors_writer_add(w, p->name, FEW_SAFETENSORS_F32, p->shape.rank,
-                                            p->shape.d, master + p->offset, err));
+        const void *data = half ? (const void *)(half + p->offset) : master + p->offset;
+        FEW_GOTO(few_safetensors_writer_add(w, p->name,
+                                            half ? FEW_SAFETENSORS_BF16 : FEW_SAFETENSORS_F32,
+                                            p->shape.rank, p->shape.d, data, err));
     }
     FEW_GOTO(add_metadata(w, spec, err));
     FEW_GOTO(few_safetensors_writer_write(w, path, err));
 cleanup:
     few_safetensors_writer_free(w);
+    return st;
+}
+
+few_status few_net_save(const few_spec *spec, const few_params *params, const float *master,
+                        const char *path, few_error *err)
+{
+    return save(spec, params, master, NULL, path, err);
+}
+
+few_status few_net_save_half(const few_spec *spec, const few_params *params, const float *master,
+                             const char *path, few_error *err)
+{
+    uint16_t *half = few_malloc((size_t)params->count * sizeof *half);
+    if (!half)
+        return few_fail(err, FEW_ENOMEM, "out of memory for the rounded weights");
+    few_simd_get(NULL)->to_bf16(half, master, params->count);
+    const few_status st = save(spec, params, master, half, path, err);
+    few_free(half);
     return st;
 }

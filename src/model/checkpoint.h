@@ -17,6 +17,9 @@ typedef struct few_net {
 few_status few_net_load(few_net *n, const char *path, few_error *err);
 few_status few_net_save(const few_spec *spec, const few_params *params, const float *master,
                         const char *path, few_error *err);
+/* The same with every tensor rounded to bf16: half the size, for shipping. */
+few_status few_net_save_half(const few_spec *spec, const few_params *params, const float *master,
+                             const char *path, few_error *err);
 void few_net_free(few_net *n);
 /* The XXH3-128 of all parameters in table order, hex. */
 void few_net_hash(const few_params *params, const float *master, char out[33]);

@@ -1,0 +1,182 @@
+/* Twenty steps are ten, a fresh process's resume, and ten more: the same bits, for every method,
+ * precision and number of threads; and nothing is allocated once a run is under way. */
+#include "base/alloc.h"
+#include "base/temp_folder.h"
+#include "train/run.h"
+#include "train/state.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <math.h>
+
+static void set(few_config *c, const char *key, const char *value)
+{
+    few_error err = { 0 };
+    if (few_config_set(c, key, value, "test", &err) != FEW_OK)
+        fail_msg("%s", err.text);
+}
+
+/* A tiny U-Net on random images, 20 steps. */
+static void configure(few_config *c, const char *method, const char *precision, int threads)
+{
+    few_error err = { 0 };
+    if (few_config_load(c, NULL, method, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    set(c, "model.base", "8");
+    set(c, "model.groups", "4");
+    set(c, "model.multipliers", "1,2");
+    set(c, "model.blocks", "1");
+    set(c, "model.attention", "4");
+    set(c, "model.dropout", "0.1");
+    set(c, "train.steps", "20");
+    set(c, "train.batch", "8");
+    set(c, "train.slice", "2");
+    set(c, "train.warmup", "5");
+    set(c, "train.rate", "cosine");
+    set(c, "train.ema", "0.9,0.99");
+    set(c, "train.label_drop", "0.2");
+    set(c, "train.precision", precision);
+    c->train.threads = threads;
+    c->student.steps = c->method->makes_student ? 2 : 0;
+}
+
+static void start(few_trainer *t, const few_config *c)
+{
+    few_error err = { 0 };
+    few_dataset d;
+    few_net *teacher = NULL;
+    assert_int_equal(few_dataset_random(&d, 8, 8, 1, 3, &err), FEW_OK);
+    if (c->method->makes_student) {
+        const few_net_shape shape = { 8, 8, 1, 3 };
+        teacher = few_calloc(1, sizeof *teacher);
+        assert_int_equal(few_config_spec(c, &shape, &teacher->spec, &err), FEW_OK);
+        assert_int_equal(few_spec_params(&teacher->spec, &teacher->params, &err), FEW_OK);
+        teacher->master = few_big_alloc((size_t)teacher->params.count * 4);
+        few_params_init(&teacher->params, teacher->master, 5);
+    }
+    if (few_config_trainer_on(c, &d, teacher, t, &err) != FEW_OK ||
+        few_trainer_start(t, false, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+}
+
+static void steps(few_trainer *t, int n)
+{
+    few_error err = { 0 };
+    few_step_result r;
+    for (int k = 0; k < n; k++)
+        if (few_trainer_step(t, &r, &err) != FEW_OK || r.skipped)
+            fail_msg("step %d: %s", k, err.text);
+}
+
+static void same(const few_trainer *a, const few_trainer *b, const char *what)
+{
+    const size_t bytes = (size_t)a->state.count * sizeof(float);
+    assert_int_equal(a->state.step, b->state.step);
+    assert_int_equal(a->state.updates, b->state.updates);
+    if (memcmp(a->state.master, b->state.master, bytes) || memcmp(a->state.m, b->state.m, bytes) ||
+        memcmp(a->state.v, b->state.v, bytes) || memcmp(a->state.ema[0], b->state.ema[0], bytes) ||
+        memcmp(a->state.ema[1], b->state.ema[1], bytes))
+        fail_msg("%s: the resumed run differs", what);
+}
+
+static void check(const char *method, const char *precision, int threads)
+{
+    few_config c;
+    few_trainer whole, first, second;
+    few_error err = { 0 };
+    char *folder, what[64];
+    snprintf(what, sizeof what, "%s, %s, %d threads", method, precision, threads);
+    folder = few_path_join(temp_folder, "run");
+    configure(&c, method, precision, threads);
+    start(&whole, &c);
+    steps(&whole, 20);
+    start(&first, &c);
+    steps(&first, 10);
+    if (few_state_save(&first, folder, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    few_trainer_free(&first);
+    start(&second, &c);
+    if (few_state_load(&second, folder, NULL, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(second.state.step, 10);
+    steps(&second, 10);
+    same(&whole, &second, what);
+    few_trainer_free(&whole);
+    few_trainer_free(&second);
+    few_config_clear(&c);
+    remove_tree(folder);
+    few_free(folder);
+}
+
+static void resumed_runs_are_bit_equal(void **state)
+{
+    (void)state;
+    static const char *const methods[] = { "diffusion", "mct", "mcd" };
+    for (size_t m = 0; m < FEW_COUNT(methods); m++)
+        for (int threads = 1; threads <= 2; threads++) {
+            check(methods[m], "f32", threads);
+            check(methods[m], "bf16", threads);
+        }
+}
+
+static void steps_allocate_nothing(void **state)
+{
+    (void)state;
+    few_config c;
+    few_trainer t;
+    configure(&c, "mcd", "f32", 2);
+    start(&t, &c);
+    steps(&t, 2);
+    const few_alloc_stats before = few_alloc_get_stats();
+    steps(&t, 3);
+    const few_alloc_stats after = few_alloc_get_stats();
+    assert_int_equal(before.requests, after.requests);
+    few_trainer_free(&t);
+    few_config_clear(&c);
+}
+
+/* Weights that are not finite: steps are skipped and counted, then the run fails, and nothing of it
+ * is saved. */
+static void divergence_is_told_and_not_saved(void **state)
+{
+    (void)state;
+    few_config c;
+    few_trainer t;
+    few_error err = { 0 };
+    few_step_result r;
+    char *folder;
+    folder = few_path_join(temp_folder, "run");
+    configure(&c, "diffusion", "f32", 1);
+    set(&c, "train.bad_steps", "3");
+    start(&t, &c);
+    steps(&t, 1);
+    t.state.master[t.params.v[0].offset] = NAN;
+    few_backend_cpu.params(t.plan, 0, t.state.master, &err);
+    assert_int_equal(few_trainer_step(&t, &r, &err), FEW_OK);
+    assert_true(r.skipped);
+    assert_int_equal(few_trainer_step(&t, &r, &err), FEW_OK);
+    assert_int_equal(few_trainer_step(&t, &r, &err), FEW_EDIVERGED);
+    assert_int_equal(t.state.skipped, 3);
+    assert_int_equal(t.state.updates, 1);
+    assert_int_equal(few_state_save(&t, folder, &err), FEW_EDIVERGED);
+    assert_int_equal(few_state_newest(folder), -1);
+    few_trainer_free(&t);
+    few_config_clear(&c);
+    remove_tree(folder);
+    few_free(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(resumed_runs_are_bit_equal),
+        cmocka_unit_test(steps_allocate_nothing),
+        cmocka_unit_test(divergence_is_told_and_not_saved),
+    };
+    return cmocka_run_group_tests(tests, make_temp_folder, remove_temp_folder);
+}
