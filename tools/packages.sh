@@ -7,7 +7,7 @@ set -euo pipefail
 build=(gcc libc6-dev meson ninja-build pkg-config
        libdnnl-dev liblapacke-dev libopenblas-dev libpng-dev libjpeg62-turbo-dev libarchive-dev
        libyaml-dev libjansson-dev libxxhash-dev dataset-fashion-mnist)
-test=(libcmocka-dev clang-14 libclang-rt-14-dev clang-format-14 python3-minimal)
+test=(libcmocka-dev clang-format-14)
 
 action=${1:-list} what=${2:-build}
 packages=("${build[@]}")
