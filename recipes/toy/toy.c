@@ -218,8 +218,9 @@ static few_status run(struct toy *y, const char *svg, few_error *err)
     few_status st = FEW_OK;
     few_strbuf_init(&y->svg);
     few_strbuf_addf(&y->svg,
-                    "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\">\n",
-                    2 * WIDTH, 2 * HEIGHT);
+                    "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+                    "viewBox=\"0 0 %d %d\">\n",
+                    2 * WIDTH, 2 * HEIGHT, 2 * WIDTH, 2 * HEIGHT);
     FEW_GOTO(few_dataset_open(&y->data, "mixture", err));
     qsort(y->data.points, (size_t)y->data.n, sizeof *y->data.points, ascending);
     FEW_GOTO(train(y, "teacher", NULL, 0, &teacher, &file, err));
