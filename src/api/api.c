@@ -76,10 +76,9 @@ static few_status need_drawer(few_model *m, int64_t n, bool guided, few_error *e
         return FEW_OK;
     few_drawer_free(m->drawer);
     m->drawer = NULL;
-    const few_drawer_options o = { .precision = m->precision,
-                                   .workers = m->threads,
-                                   .images = n,
-                                   .guidance = guided };
+    const few_drawer_options o = {
+        .precision = m->precision, .workers = m->threads, .images = n, .guidance = guided
+    };
     FEW_TRY(few_drawer_create(&m->net.spec, m->net.master, &o, &m->drawer, err));
     m->drawer_images = n;
     m->drawer_guided = guided;
