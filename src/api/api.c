@@ -34,9 +34,7 @@ few_status few_model_load(const char *path, const few_load_options *options, few
         return few_fail(err, FEW_ENOMEM, "out of memory for a model");
     const char *p = o.precision ? o.precision : "auto";
     m->threads = o.threads;
-    m->precision = !strcmp(p, "f32")    ? FEW_PRECISION_F32
-                   : !strcmp(p, "bf16") ? FEW_PRECISION_BF16
-                                        : FEW_PRECISION_AUTO;
+    m->precision = few_precision_named(p);
     few_status st = FEW_OK;
     if (m->precision == FEW_PRECISION_AUTO && strcmp(p, "auto") != 0)
         st = few_fail(err, FEW_EINVAL, "unknown precision '%s'; auto, f32, bf16", p);

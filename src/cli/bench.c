@@ -78,10 +78,7 @@ static few_status time_sampling(const few_trainer *t, int64_t n, const struct op
                                 double *out, few_error *err)
 {
     const few_spec *s = &t->spec;
-    const few_drawer_options po = { .precision = !strcmp(o->precision, "f32") ? FEW_PRECISION_F32
-                                                 : !strcmp(o->precision, "bf16")
-                                                     ? FEW_PRECISION_BF16
-                                                     : FEW_PRECISION_AUTO,
+    const few_drawer_options po = { .precision = few_precision_named(o->precision),
                                     .workers = o->threads,
                                     .images = n };
     few_drawer *d = NULL;

@@ -59,13 +59,6 @@ static int on_progress(void *user, int64_t done, int64_t total)
     return few_cli_signal();
 }
 
-static few_precision precision_of(const char *name)
-{
-    return !strcmp(name, "f32")    ? FEW_PRECISION_F32
-           : !strcmp(name, "bf16") ? FEW_PRECISION_BF16
-                                   : FEW_PRECISION_AUTO;
-}
-
 static int failed(const few_error *err)
 {
     return few_cli_signal() ? 128 + few_cli_signal() : few_cli_fail(err);
@@ -215,7 +208,7 @@ static few_status evaluate(struct evaluation *e, int k, few_error *err)
     few_progress_begin(&bar, &sink, label, 1, "eval");
     const few_evaluation_options o = { .samples = e->o->samples,
                                        .draw = e->row[k].draw,
-                                       .precision = precision_of(e->o->precision),
+                                       .precision = few_precision_named(e->o->precision),
                                        .workers = e->o->threads,
                                        .progress = on_progress,
                                        .user = &bar };
@@ -291,7 +284,7 @@ static few_status evaluate_all(struct evaluation *e, char **args, few_error *err
     few_strbuf_addf(&title, "%s: what the steps buy", few_features_data(e->features));
     const few_status st =
         few_quality_report(e->o->report, e->o->title ? e->o->title : title.s, command.s, e->row,
-                           e->n, e->test, precision_of(e->o->precision), e->o->threads, err);
+                           e->n, e->test, few_precision_named(e->o->precision), e->o->threads, err);
     few_strbuf_free(&command);
     few_strbuf_free(&title);
     return st;

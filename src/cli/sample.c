@@ -168,10 +168,7 @@ static few_status draw(struct job *j, few_error *err)
     j->images = few_malloc((size_t)(j->n * j->pixels) * sizeof(float));
     if (!j->images)
         return few_fail(err, FEW_ENOMEM, "out of memory for %" PRId64 " images", j->n);
-    const few_drawer_options po = { .precision = !strcmp(o->precision, "f32") ? FEW_PRECISION_F32
-                                                 : !strcmp(o->precision, "bf16")
-                                                     ? FEW_PRECISION_BF16
-                                                     : FEW_PRECISION_AUTO,
+    const few_drawer_options po = { .precision = few_precision_named(o->precision),
                                     .workers = o->threads,
                                     .images = j->n,
                                     .guidance = o->guidance != 0 };

@@ -81,9 +81,7 @@ static void say_how(const few_config *c)
     const char *isa_why, *precision_why;
     const few_simd *simd = few_simd_get(&isa_why);
     const char *name = c->train.precision;
-    const few_precision asked = !strcmp(name, "f32")    ? FEW_PRECISION_F32
-                                : !strcmp(name, "bf16") ? FEW_PRECISION_BF16
-                                                        : FEW_PRECISION_AUTO;
+    const few_precision asked = few_precision_named(name);
     const few_precision got = few_cpu_resolve(asked, &precision_why);
     few_cli_say("%s (%s), %s kernels, %d threads", got == FEW_PRECISION_BF16 ? "bf16" : "f32",
                 precision_why, simd->name,

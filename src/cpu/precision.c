@@ -20,6 +20,13 @@ bool few_cpu_has_amx(void)
 }
 #endif
 
+few_precision few_precision_named(const char *name)
+{
+    return name && !strcmp(name, "f32")    ? FEW_PRECISION_F32
+           : name && !strcmp(name, "bf16") ? FEW_PRECISION_BF16
+                                           : FEW_PRECISION_AUTO;
+}
+
 few_precision few_cpu_resolve(few_precision p, const char **why)
 {
     const char *none = NULL, **say = why ? why : &none;

@@ -72,6 +72,8 @@ typedef struct few_backend {
 
 extern const few_backend few_backend_cpu;
 
+/* "f32", "bf16"; everything else, NULL too, is auto. */
+few_precision few_precision_named(const char *name);
 /* Whether the CPU multiplies bf16 in tiles (AMX). */
 bool few_cpu_has_amx(void);
 

@@ -69,13 +69,6 @@ const float *few_trainer_weights(const few_trainer *t)
     return t->state.n_ema ? t->state.ema[0] : t->state.master;
 }
 
-static few_precision precision_of(const char *name)
-{
-    return !strcmp(name, "f32")    ? FEW_PRECISION_F32
-           : !strcmp(name, "bf16") ? FEW_PRECISION_BF16
-                                   : FEW_PRECISION_AUTO;
-}
-
 static few_status make_state(few_trainer *t, bool from_scratch, few_error *err)
 {
     few_train_state *s = &t->state;
@@ -171,7 +164,8 @@ few_status few_trainer_start(few_trainer *t, bool from_scratch, few_error *err)
         few_graph_use_set(&t->graph, FEW_SET_TEACHER, &t->teacher->params);
     few_method_build(&t->ctx, few_dataset_is_float(&t->data), true);
     FEW_TRY(few_graph_status(&t->graph, err));
-    const few_plan_options po = { .precision = precision_of(o->precision), .workers = o->threads };
+    const few_plan_options po = { .precision = few_precision_named(o->precision),
+                                  .workers = o->threads };
     FEW_TRY(few_backend_cpu.compile(&t->graph, &po, &t->plan, err));
     FEW_TRY(make_state(t, from_scratch, err));
     FEW_TRY(make_buffers(t, err));
