@@ -273,7 +273,7 @@ static void mixtures(void **state)
     const few_mixture one = { 1, (const double[]){ 1 }, &gauss.mu, &gauss.s0 };
     near(few_mixture_flow(&one, phi(1), phi(0), -0.8, 4000), -0.200004541745, 1e-9);
     double sum = 0;
-    for (double z = -4; z < 4; z += 1e-3)
+    for (double z = -8; z < 8; z += 1e-3)
         sum += few_mixture_density(&m, phi(0.6), z) * 1e-3;
     near(sum, 1, 1e-6);
 }
