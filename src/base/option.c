@@ -385,7 +385,7 @@ static few_status set_text(const few_option *o, void *target, const char *text, 
 
 const few_option *few_option_find(const few_option *table, const char *name)
 {
-    for (const few_option *o = table; o->name; o++)
+    for (const few_option *o = table; o && o->name; o++)
         if (!strcmp(o->name, name))
             return o;
     return NULL;
@@ -437,20 +437,20 @@ static few_status set_default(const few_option *o, void *target, few_error *err)
 
 few_status few_options_defaults(const few_option *table, void *target, few_error *err)
 {
-    for (const few_option *o = table; o->name; o++)
+    for (const few_option *o = table; o && o->name; o++)
         FEW_TRY(set_default(o, target, err));
     return FEW_OK;
 }
 
 void few_options_clear(const few_option *table, void *target)
 {
-    for (const few_option *o = table; o->name; o++)
+    for (const few_option *o = table; o && o->name; o++)
         clear_field(o, target);
 }
 
 few_status few_options_copy(const few_option *table, void *dst, const void *src, few_error *err)
 {
-    for (const few_option *o = table; o->name; o++) {
+    for (const few_option *o = table; o && o->name; o++) {
         const struct kind *k = &kinds[o->type];
         const void *from = field_of(o, src);
         void *to = field_of(o, dst);
@@ -571,13 +571,13 @@ void few_options_help(const few_option *table, few_strbuf *out)
     few_strbuf usage;
     few_strbuf_init(&usage);
     int width = 0;
-    for (const few_option *o = table; o->name; o++) {
+    for (const few_option *o = table; o && o->name; o++) {
         few_strbuf_reset(&usage);
         print_usage(o, &usage);
         if (usage.n <= 32 && (int)usage.n > width)
             width = (int)usage.n;
     }
-    for (const few_option *o = table; o->name; o++) {
+    for (const few_option *o = table; o && o->name; o++) {
         few_strbuf_reset(&usage);
         print_usage(o, &usage);
         if (usage.n > (size_t)width) /* too long for the column: its help goes on the next line */
