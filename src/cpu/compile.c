@@ -34,6 +34,8 @@ static few_status find_slice(few_plan *p, few_error *err)
     p->slice = 0;
     for (int v = 0; v < g->n_tensors; v++) {
         const few_tensor *t = &g->tensors[v];
+        if (t->output && (t->source == FEW_FROM_PARAM || t->dtype == FEW_I32 || t->dtype == FEW_U8))
+            return few_fail(err, FEW_EINVAL, "output '%s' must be computed and f32", t->name);
         if (t->source != FEW_FROM_INPUT)
             continue;
         if (t->dtype == FEW_ACT || t->dtype == FEW_BF16)
@@ -113,7 +115,7 @@ static few_status prepare_step(few_plan *p, few_step *s, few_error *err)
         if (prep.used[j])
             p->bytes_moved += (double)p->slot[n->out[j]].bytes;
     }
-    prep.may_accumulate = only_gradients(p, n);
+    prep.may_accumulate = !s->once && only_gradients(p, n);
     if (!s->kernel)
         prep.scratch_bytes = reference_scratch(&size);
     else if (s->kernel->prepare && s->kernel->prepare(&prep, err) != FEW_OK)

@@ -138,6 +138,9 @@ static void copy_outputs(few_plan *p, int w, int64_t slice, int64_t rows)
             continue;
         const void *from = few_plan_address(p, v, w);
         const int64_t count = few_shape_count(&p->g->tensors[v].shape), row = count / p->slice;
+        if (p->slot[v].place == FEW_PLACE_INPUT) /* an input by another name */
+            from = (const float *)p->bound[p->slot[v].root] +
+                   (p->g->tensors[p->slot[v].root].shared ? 0 : slice * count);
         float *to = (float *)p->bound[v] + slice * count;
         if (p->slot[v].type == FEW_BF16)
             p->simd->from_bf16(to, from, row * rows);
@@ -172,12 +175,12 @@ static void run_slices(void *user, int w)
         set_inputs(p, w, i, rows);
         for (int k = 0; k < p->n_steps; k++) {
             few_step *s = &p->step[k];
-            if (s->skip || s->once)
-                continue;
             const double start = p->trace && w == 0 ? few_now() : 0;
-            s->call[w].first = p->worker[w].first;
-            few_step_run(s, w);
-            if (p->has_grads && !s->acc_bytes)
+            if (!s->skip && !s->once) {
+                s->call[w].first = p->worker[w].first;
+                few_step_run(s, w);
+            }
+            if (p->has_grads && !s->acc_bytes) /* aliases and constants may be gradients, too */
                 accumulate(p, s, w);
             if (p->trace && w == 0)
                 s->seconds += few_now() - start;

@@ -43,24 +43,46 @@ static void add_squares(void *user, int w)
     j->square[w] = sum;
 }
 
+/* The first run of trained elements in [at, end): its start, and its end in *stop. */
+static int64_t trained(const few_params *ps, int64_t at, int64_t end, int64_t *stop)
+{
+    *stop = end;
+    for (int k = 0; k < ps->n; k++) {
+        const few_param *q = &ps->v[k];
+        const int64_t past = q->offset + ((q->count + 15) & ~INT64_C(15));
+        if (!q->frozen || past <= at || q->offset >= *stop)
+            continue;
+        if (q->offset > at)
+            *stop = q->offset;
+        else
+            at = past;
+    }
+    return at;
+}
+
 static void step_chunks(void *user, int w)
 {
     struct job *j = user;
     const float *grad[MAX_WORKERS];
     for (int64_t c = w; c * CHUNK < j->count; c += j->p->n_workers) {
-        const int64_t at = c * CHUNK;
-        float *ema[FEW_MAX_EMA];
-        few_adam_args a = j->args;
-        chunk_gradients(j->p, at, grad);
-        for (int k = 0; k < a.n_ema; k++)
-            ema[k] = j->u->ema[k] + at;
-        a.n = chunk_length(j, c);
-        a.p = j->u->master + at;
-        a.m = j->u->m + at;
-        a.v = j->u->v + at;
-        a.grad = grad;
-        a.ema = ema;
-        j->p->simd->adam(&a);
+        const int64_t end = c * CHUNK + chunk_length(j, c);
+        for (int64_t from = c * CHUNK, at, stop; from < end; from = stop) {
+            float *ema[FEW_MAX_EMA];
+            few_adam_args a = j->args;
+            at = trained(j->p->g->sets[0], from, end, &stop);
+            if (at >= stop)
+                break;
+            chunk_gradients(j->p, at, grad);
+            for (int k = 0; k < a.n_ema; k++)
+                ema[k] = j->u->ema[k] + at;
+            a.n = stop - at;
+            a.p = j->u->master + at;
+            a.m = j->u->m + at;
+            a.v = j->u->v + at;
+            a.grad = grad;
+            a.ema = ema;
+            j->p->simd->adam(&a);
+        }
     }
 }
 

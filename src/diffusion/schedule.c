@@ -76,13 +76,14 @@ few_status few_schedule_from_json(few_schedule *s, const json_t *json, const cha
     memset(s, 0, sizeof *s);
     if (!name)
         return few_fail(err, FEW_EFORMAT, "'%s': the schedule has no name", where);
-    FEW_TRY(few_schedule_make(s, name, err));
+    if (few_schedule_make(s, name, err) != FEW_OK)
+        return few_fail_in(err, "%s", where);
     json_t *rest = json_copy((json_t *)(uintptr_t)json); /* shallow */
     json_object_del(rest, "name");
     few_status st = few_options_from_json(s->kind->options, s->options, rest, where, err);
     json_decref(rest);
-    if (st == FEW_OK)
-        st = few_schedule_check(s, err);
+    if (st == FEW_OK && few_schedule_check(s, err) != FEW_OK)
+        st = few_fail_in(err, "%s", where);
     if (st != FEW_OK)
         few_schedule_clear(s);
     return st;

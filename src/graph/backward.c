@@ -10,9 +10,27 @@
 
 struct tape {
     few_graph *g;
-    few_val *grad; /* per forward tensor */
-    int n;         /* tensors before the first gradient node */
+    few_val *grad;  /* per forward tensor */
+    few_val *again; /* its recomputed copy, or FEW_NONE */
+    int n;          /* tensors before the first gradient node */
 };
+
+/* What a gradient reads instead of v: a copy computed anew, when the op that made v is cheap, so
+ * that v need not be kept from the forward pass. */
+static few_val recomputed(struct tape *t, few_val v)
+{
+    few_graph *g = t->g;
+    if (v == FEW_NONE || v >= t->n || g->tensors[v].node < 0 || g->tensors[v].slot != 0)
+        return v;
+    const few_node n = g->nodes[g->tensors[v].node];
+    if (!(n.op->flags & FEW_OP_CHEAP))
+        return v;
+    if (t->again[v] == FEW_NONE) {
+        few_graph_label(g, "%s again", n.label);
+        t->again[v] = few_graph_apply(g, n.op, n.in, n.n_in, &n.a);
+    }
+    return t->again[v];
+}
 
 static void add_grad(struct tape *t, few_val v, few_val d)
 {
@@ -48,17 +66,18 @@ void few_graph_backward(few_graph *g, few_val loss, const few_val *wrt, int n_wr
     if (g->err.code != FEW_OK || loss == FEW_NONE)
         return;
     const int n_tensors = g->n_tensors, n_nodes = g->n_nodes;
-    struct tape t = { g, few_malloc((size_t)n_tensors * sizeof(few_val)), n_tensors };
+    struct tape t = { g, few_malloc((size_t)n_tensors * sizeof(few_val)),
+                      few_malloc((size_t)n_tensors * sizeof(few_val)), n_tensors };
     uint8_t *need = few_calloc((size_t)n_tensors, 1);
     const few_shape shape = g->tensors[loss].shape;
     const size_t count = (size_t)few_shape_count(&shape);
     float *one = few_malloc(count * sizeof(float));
-    if (!t.grad || !need || !one) {
+    if (!t.grad || !t.again || !need || !one) {
         few_graph_fail(g, FEW_ENOMEM, "out of memory while building gradients");
         goto cleanup;
     }
     for (int v = 0; v < n_tensors; v++)
-        t.grad[v] = FEW_NONE;
+        t.grad[v] = t.again[v] = FEW_NONE;
     for (size_t k = 0; k < count; k++)
         one[k] = 1;
     mark_needed(g, need, wrt, n_wrt);
@@ -82,8 +101,11 @@ void few_graph_backward(few_graph *g, few_val loss, const few_val *wrt, int n_wr
             continue;
         for (int j = 0; j < FEW_MAX_IN; j++)
             din[j] = FEW_NONE;
+        few_node reads = n;
+        for (int j = 0; j < n.n_in; j++)
+            reads.in[j] = recomputed(&t, n.in[j]);
         few_graph_label(g, "%s'", n.label);
-        n.op->grad(g, &n, dout, din);
+        n.op->grad(g, &reads, dout, din);
         for (int j = 0; j < n.n_in; j++)
             if (n.in[j] != FEW_NONE && need[n.in[j]])
                 add_grad(&t, n.in[j], din[j]);
@@ -105,6 +127,7 @@ void few_graph_backward(few_graph *g, few_val loss, const few_val *wrt, int n_wr
         wrt_grad[k] = g->err.code == FEW_OK ? t.grad[wrt[k]] : FEW_NONE;
 cleanup:
     few_free(t.grad);
+    few_free(t.again);
     few_free(need);
     few_free(one);
 }

@@ -31,6 +31,8 @@ const char *few_shape_text(const few_shape *s, char buf[96])
     int n = snprintf(buf, 96, "[");
     for (int k = 0; k < s->rank && n < 80; k++)
         n += snprintf(buf + n, (size_t)(96 - n), k ? ",%lld" : "%lld", (long long)s->d[k]);
+    if (n > 94) /* cut short */
+        n = 94;
     snprintf(buf + n, (size_t)(96 - n), "]");
     return buf;
 }

@@ -115,7 +115,10 @@ static few_status begin(struct run *r, few_error *err)
     char *config = few_path_join(r->folder, "config.yaml");
     few_status st = config ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory");
     if (st == FEW_OK && r->watch->fresh && few_is_folder(r->folder))
-        st = few_remove_folder(r->folder, err);
+        st = few_is_file(config)
+                 ? few_remove_folder(r->folder, err)
+                 : few_fail(err, FEW_EINVAL, "not deleting '%s': it is no run (no config.yaml)",
+                            r->folder);
     const bool old = st == FEW_OK && few_is_file(config);
     if (old)
         st = check_config(r, config, err);
