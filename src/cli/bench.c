@@ -122,7 +122,7 @@ static few_status measure(const struct options *o, few_config *c, struct figures
     c->student.teacher = NULL;
     FEW_TRY(few_config_set(c, "train.precision", o->precision, "--precision", err));
     FEW_TRY(few_config_set(c, "method.name", "diffusion", "bench", err));
-    while (c->train.batch % c->train.slice)
+    while (c->train.slice && c->train.batch % c->train.slice)
         c->train.slice--;
     FEW_TRY(open_data(o, c, &d, err));
     FEW_GOTO(few_config_trainer_on(c, &d, NULL, &t, err));

@@ -63,7 +63,11 @@ few_status few_unet_config_from_json(few_unet_config *c, const json_t *json, con
     if (!json_is_object(json))
         return few_fail(err, FEW_EFORMAT, "'%s': the U-Net's configuration is no JSON object",
                         where);
-    FEW_TRY(few_options_defaults(few_unet_table, c, err));
+    few_status st = few_options_defaults(few_unet_table, c, err);
+    if (st != FEW_OK) {
+        few_unet_config_clear(c);
+        return st;
+    }
     json_t *own = json_object();
     const char *key;
     json_t *value;
@@ -79,7 +83,7 @@ few_status few_unet_config_from_json(few_unet_config *c, const json_t *json, con
         else
             json_object_set(own, key, value);
     }
-    few_status st = few_options_from_json(few_unet_table, c, own, where, err);
+    st = few_options_from_json(few_unet_table, c, own, where, err);
     json_decref(own);
     if (st == FEW_OK && few_unet_config_check(c, err) != FEW_OK)
         st = few_fail_in(err, "%s", where);

@@ -44,9 +44,11 @@ static void note(const struct run *r, const char *fmt, ...)
 
 static few_status write_config(const struct run *r, const char *path, few_error *err)
 {
+    few_config c = *r->config; /* borrowed, but for the slice that was chosen */
     few_strbuf b;
     few_strbuf_init(&b);
-    few_status st = few_config_write(r->config, &b, err);
+    c.train.slice = r->trainer.train.slice;
+    few_status st = few_config_write(&c, &b, err);
     if (st == FEW_OK)
         st = few_write_file(path, b.s, b.n, err);
     few_strbuf_free(&b);
@@ -55,11 +57,12 @@ static few_status write_config(const struct run *r, const char *path, few_error 
 
 static few_status check_config(const struct run *r, const char *path, few_error *err)
 {
-    few_config old;
+    few_config old, now = *r->config; /* borrowed, but for the slice that was chosen */
     few_strbuf b;
     FEW_TRY(few_config_load(&old, path, NULL, err));
     few_strbuf_init(&b);
-    few_config_differences(&old, r->config, &b);
+    now.train.slice = r->trainer.train.slice;
+    few_config_differences(&old, &now, &b);
     few_status st = FEW_OK;
     if (b.n)
         st = few_fail(err, FEW_ECONFIG,
@@ -298,10 +301,27 @@ static few_status loop(struct run *r, few_error *err)
     return FEW_OK;
 }
 
+/* The slice that a run was begun with: it is part of the numbers, so it is chosen once. */
+static int64_t old_slice(const char *folder)
+{
+    few_config c;
+    few_error ignored;
+    int64_t slice = 0;
+    char *path = few_path_join(folder, "config.yaml");
+    if (path && few_is_file(path) && few_config_load(&c, path, NULL, &ignored) == FEW_OK) {
+        slice = c.train.slice;
+        few_config_clear(&c);
+    }
+    few_free(path);
+    return slice;
+}
+
 few_status few_run(const few_config *c, const char *folder, const few_run_watch *w, few_error *err)
 {
     struct run r = { .config = c, .folder = folder, .watch = w };
     few_status st = few_config_trainer(c, &r.trainer, err);
+    if (st == FEW_OK && !r.trainer.train.slice && !w->fresh)
+        r.trainer.train.slice = old_slice(folder);
     if (st == FEW_OK)
         st = few_trainer_start(&r.trainer, c->student.from_scratch, err);
     if (st == FEW_OK)

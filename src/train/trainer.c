@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ROW(type, field, fallback, min, max, help)                                                 \
     {                                                                                              \
@@ -22,7 +23,10 @@
 const few_option few_train_table[] = {
     ROW(FEW_OPT_I64, steps, "10000", 1, 1e9, "optimiser steps of the run"),
     ROW(FEW_OPT_I64, batch, "64", 1, 65536, "images of a step"),
-    ROW(FEW_OPT_I64, slice, "8", 1, 4096, "images a core works on at once; divides the batch"),
+    ROW(FEW_OPT_I64, slice, "0", 0, 4096,
+        "images a core works on at once; divides the batch; 0: chosen"),
+    ROW(FEW_OPT_I64, memory, "0", 0, 1e7,
+        "megabytes a chosen slice may lead to; 0: half of the machine's"),
     ROW(FEW_OPT_U64, seed, "1", 0, 0, "of every random number in the run"),
     CHOICE(optimizer, "adam", "Adam or rectified Adam", "adam|radam"),
     ROW(FEW_OPT_DOUBLE, lr, "2e-4", 0, 1, "learning rate"),
@@ -126,27 +130,9 @@ static few_status bind_all(few_trainer *t, few_error *err)
     return FEW_OK;
 }
 
-few_status few_trainer_start(few_trainer *t, bool from_scratch, few_error *err)
+static few_status build_plan(few_trainer *t, few_error *err)
 {
-    few_train_options *o = &t->train;
-    if (o->slice > o->batch)
-        o->slice = o->batch;
-    if (o->batch % o->slice)
-        return few_fail(err, FEW_ECONFIG, "train.slice (%lld) does not divide train.batch (%lld)",
-                        (long long)o->slice, (long long)o->batch);
-    if (o->ema.n > FEW_MAX_EMA)
-        return few_fail(err, FEW_ECONFIG, "train.ema lists %d averages, at most %d are possible",
-                        o->ema.n, FEW_MAX_EMA);
-    if (t->data.h != t->spec.height || t->data.w != t->spec.width || t->data.c != t->spec.channels)
-        return few_fail(err, FEW_ECONFIG, "the data are %dx%dx%d, the model makes %dx%dx%d",
-                        t->data.h, t->data.w, t->data.c, t->spec.height, t->spec.width,
-                        t->spec.channels);
-    if (t->spec.classes > 0 && t->data.classes != t->spec.classes)
-        return few_fail(err, FEW_ECONFIG, "the data have %d classes, the model knows %d",
-                        t->data.classes, t->spec.classes);
-    if (t->method->needs_teacher && !t->teacher)
-        return few_fail(err, FEW_ECONFIG, "method '%s' needs a teacher: fewstep distill TEACHER",
-                        t->method->name);
+    const few_train_options *o = &t->train;
     few_graph_init(&t->graph);
     t->ctx = (few_method_ctx){ .method = t->method,
                                .options = t->method_options,
@@ -167,6 +153,66 @@ few_status few_trainer_start(few_trainer *t, bool from_scratch, few_error *err)
     const few_plan_options po = { .precision = few_precision_named(o->precision),
                                   .workers = o->threads };
     FEW_TRY(few_backend_cpu.compile(&t->graph, &po, &t->plan, err));
+    return FEW_OK;
+}
+
+/* What a plan and the training state take together, in bytes. */
+static double memory_of(const few_trainer *t)
+{
+    few_plan_report r;
+    few_backend_cpu.report(t->plan, &r);
+    return (double)r.workers * (double)(r.arena_bytes + r.scratch_bytes) + (double)r.weight_bytes +
+           (double)t->params.count * sizeof(float) * (3 + t->train.ema.n);
+}
+
+/* The largest of 8, 4, 2, 1 that divides the batch and fits the memory. From 8 images on
+ * convolutions run at their full rate, and a slice's activations stay in the larger caches. */
+static few_status choose_slice(few_trainer *t, few_error *err)
+{
+    few_train_options *o = &t->train;
+    const double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    const double limit = o->memory ? (double)o->memory * 1e6 : machine / 2;
+    for (o->slice = 8; o->slice > 0; o->slice /= 2) {
+        if (o->batch % o->slice)
+            continue;
+        FEW_TRY(build_plan(t, err));
+        if (o->slice == 1 || memory_of(t) <= limit)
+            break;
+        few_backend_cpu.release(t->plan);
+        t->plan = NULL;
+        few_graph_clear(&t->graph);
+        few_params_free(&t->params);
+    }
+    if (memory_of(t) > limit)
+        return few_fail(err, FEW_ENOMEM,
+                        "training wants %.0f MB even with slices of one image, %.0f MB are allowed "
+                        "(train.memory); make the model smaller",
+                        memory_of(t) / 1e6, limit / 1e6);
+    return FEW_OK;
+}
+
+few_status few_trainer_start(few_trainer *t, bool from_scratch, few_error *err)
+{
+    few_train_options *o = &t->train;
+    if (o->slice > o->batch)
+        o->slice = o->batch;
+    if (o->slice && o->batch % o->slice)
+        return few_fail(err, FEW_ECONFIG, "train.slice (%lld) does not divide train.batch (%lld)",
+                        (long long)o->slice, (long long)o->batch);
+    if (o->ema.n > FEW_MAX_EMA)
+        return few_fail(err, FEW_ECONFIG, "train.ema lists %d averages, at most %d are possible",
+                        o->ema.n, FEW_MAX_EMA);
+    if (t->data.h != t->spec.height || t->data.w != t->spec.width || t->data.c != t->spec.channels)
+        return few_fail(err, FEW_ECONFIG, "the data are %dx%dx%d, the model makes %dx%dx%d",
+                        t->data.h, t->data.w, t->data.c, t->spec.height, t->spec.width,
+                        t->spec.channels);
+    if (t->spec.classes > 0 && t->data.classes != t->spec.classes)
+        return few_fail(err, FEW_ECONFIG, "the data have %d classes, the model knows %d",
+                        t->data.classes, t->spec.classes);
+    if (t->method->needs_teacher && !t->teacher)
+        return few_fail(err, FEW_ECONFIG, "method '%s' needs a teacher: fewstep distill TEACHER",
+                        t->method->name);
+    FEW_TRY(o->slice ? build_plan(t, err) : choose_slice(t, err));
     FEW_TRY(make_state(t, from_scratch, err));
     FEW_TRY(make_buffers(t, err));
     return bind_all(t, err);

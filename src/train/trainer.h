@@ -9,7 +9,7 @@
 
 /* The `train` section of a configuration. */
 typedef struct few_train_options {
-    int64_t steps, batch, slice;
+    int64_t steps, batch, slice, memory;
     uint64_t seed;
     char *optimizer; /* adam, radam */
     double lr, beta1, beta2, eps, weight_decay, clip;

@@ -54,6 +54,12 @@ refused 1 'train.lr' "$fewstep" train c.yaml -o t --set train.lr=0.5
 refused 1 'add --yes' "$fewstep" train c.yaml -o t --fresh </dev/null
 ok fresh "$fewstep" train c.yaml -o t --fresh --yes
 
+# A slice of 0 is chosen to fit the memory, once for a run.
+refused 1 'train.memory' "$fewstep" train c.yaml -o m --set train.slice=0,train.memory=1
+ok "chosen slice" "$fewstep" train c.yaml -o m --set train.slice=0
+grep -q 'slice: 8' m/config.yaml || { echo "FAIL the chosen slice is not kept"; failed=1; }
+ok "chosen slice again" "$fewstep" train c.yaml -o m --set train.slice=0
+
 # An interrupt saves; the same command goes on to the end.
 "$fewstep" train c.yaml -o long --set train.steps=100000,train.save_every=100000 >out 2>err &
 pid=$!
