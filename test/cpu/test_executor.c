@@ -77,12 +77,12 @@ static void build(struct net *n, int64_t slice, bool backward)
     const few_val id = few_graph_input(g, "label", FEW_I32, FEW_SHAPE(slice), false);
     const few_val keys = few_graph_input(g, "rng", FEW_I32, FEW_SHAPE(slice, 4), false);
     few_graph_label(g, "embedding");
-    const few_val emb =
-        few_add(g, few_timestep_embedding(g, time, 8, true, 0),
-                few_embedding(g, param(g, "classes", FEW_SHAPE(3, 8)), id));
+    const few_val emb = few_add(g, few_timestep_embedding(g, time, 8, true, 0),
+                                few_embedding(g, param(g, "classes", FEW_SHAPE(3, 8)), id));
     few_graph_label(g, "in");
-    few_val h = few_conv2d(g, few_cast(g, in, FEW_ACT), param(g, "in.weight", FEW_SHAPE(8, 3, 3, 3)),
-                           param(g, "in.bias", FEW_SHAPE(8)), FEW_NONE, 1, 1, 1);
+    few_val h =
+        few_conv2d(g, few_cast(g, in, FEW_ACT), param(g, "in.weight", FEW_SHAPE(8, 3, 3, 3)),
+                   param(g, "in.bias", FEW_SHAPE(8)), FEW_NONE, 1, 1, 1);
     const few_val skip = h;
     h = block(g, 0, h, emb, keys);
     h = few_upsample2(g, few_pool2(g, h, 0.25), 1);
@@ -198,8 +198,7 @@ static void by_reference(struct result *r)
         const int64_t count = few_shape_count(&s->shape);
         v[k] = few_malloc((size_t)count * sizeof(double));
         for (int64_t i = 0; i < count; i++)
-            v[k][i] = s->source == FEW_FROM_PARAM
-                          ? (double)master[n.params.v[s->param].offset + i]
+            v[k][i] = s->source == FEW_FROM_PARAM ? (double)master[n.params.v[s->param].offset + i]
                       : !strcmp(s->name, "x")     ? (double)x[i]
                       : !strcmp(s->name, "t")     ? (double)t[i]
                       : !strcmp(s->name, "label") ? label[i]
@@ -209,10 +208,10 @@ static void by_reference(struct result *r)
         fail_msg("%s", err.text);
     for (int k = 0; k < g->n_tensors; k++) {
         const few_tensor *s = &g->tensors[k];
-        float *to = s->grad_of >= 0                             ? r->grad + n.params.v[s->grad_of].offset
+        float *to = s->grad_of >= 0                      ? r->grad + n.params.v[s->grad_of].offset
                     : s->output && !strcmp(s->name, "y") ? r->y
-                    : s->output                                 ? r->loss
-                                                                : NULL;
+                    : s->output                          ? r->loss
+                                                         : NULL;
         for (int64_t i = 0; to && i < few_shape_count(&s->shape); i++)
             to[i] = (float)v[k][i];
     }
@@ -338,7 +337,8 @@ static void few_ref_runs_the_references(void **state)
     assert_memory_not_equal(ref->y, r.y, sizeof r.y); /* it was another path */
 }
 
-/* ---- small graphs: aliases, in-place results, constants ----------------------------------------*/
+/* ---- small graphs: aliases, in-place results, constants
+ * ----------------------------------------*/
 
 /* Run a graph of inputs "x" [4,6] (and "y") by the plan and by reference: every named output and
  * every gradient must agree. */

@@ -182,6 +182,8 @@ static void close_file(struct file *f)
     few_net_free(&f->net);
 }
 
+static char row[128]; /* what is wrong with the file, for messages */
+
 /* The file is refused, with its name and `part`, and nothing stays allocated. */
 static void refused(const char *path, const char *part)
 {
@@ -190,9 +192,9 @@ static void refused(const char *path, const char *part)
     const int64_t before = few_alloc_get_stats().bytes;
     const few_status st = few_net_load(&n, path, &err);
     if (st == FEW_OK)
-        fail_msg("accepted, not refused with '%s'", part);
+        fail_msg("%s: accepted, not refused with '%s'", row, part);
     if (!strstr(err.text, path) || !strstr(err.text, part))
-        fail_msg("'%s' does not say '%s' and '%s'", err.text, path, part);
+        fail_msg("%s: '%s' does not say '%s' and '%s'", row, err.text, path, part);
     assert_null(n.master);
     assert_int_equal(n.params.n, 0);
     assert_int_equal(few_alloc_get_stats().bytes, before);
@@ -305,10 +307,11 @@ static void wrong_descriptions(void **state)
         open_file(&f, "unet");
         change(f.spec, rows[k].key, rows[k].value);
         write_file(&f, path);
-        print_message("%s = %s\n", rows[k].key, rows[k].value ? rows[k].value : "(none)");
+        snprintf(row, sizeof row, "%s = %s", rows[k].key, rows[k].value ? rows[k].value : "(none)");
         refused(path, rows[k].part);
         close_file(&f);
     }
+    row[0] = 0;
 }
 
 static void no_description(void **state)
@@ -443,7 +446,7 @@ static void cut_and_flipped_files(void **state)
     memcpy(copy, m.data, m.n);
     copy[m.n] = 0;
     assert_int_not_equal(try_bytes(copy, m.n + 1, path), FEW_OK); /* something behind the end */
-    for (size_t k = 0; k < 8 + header; k++) { /* the length and the header */
+    for (size_t k = 0; k < 8 + header; k++) {                     /* the length and the header */
         copy[k] ^= (uint8_t)(1u << k % 8);
         try_bytes(copy, m.n, path);
         copy[k] = m.data[k];
