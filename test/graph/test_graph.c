@@ -38,7 +38,7 @@ static void shapes(void **state)
         char text[96], after[32];
     } room;
     const int64_t m = INT64_MIN;
-    for (int64_t first = 1; first < INT64_C(1) << 60; first *= 10) {
+    for (int64_t first = 1; first < INT64_C(1) << 59; first *= 10) {
         memset(&room, 7, sizeof room);
         few_shape_text(&FEW_SHAPE(first, m, m, m, m), room.text);
         assert_true(strlen(room.text) < 96);
