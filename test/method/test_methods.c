@@ -1,0 +1,434 @@
+/* Training graphs against Algorithm 1 as printed (oracle.h): losses of every option, and gradients
+ * against finite differences with the target held still. */
+#include "method/oracle.h"
+
+#include "method/multistep_consistency.h"
+
+enum { N = 6, STEPS = 40 };
+
+/* A method's graph on N random images, with what its reference run needs. */
+typedef struct rig {
+    few_config config;
+    few_net student, teacher;
+    oracle_net hat, self, frozen;
+    few_method_ctx ctx;
+    few_graph g;
+    double **value;
+    double x[N][ORACLE_MAX];
+    int label[N];
+    few_val loss;
+    int64_t step;
+} rig;
+
+static double *give(rig *r, const char *name)
+{
+    for (int k = 0; k < r->g.n_tensors; k++) {
+        const few_tensor *t = &r->g.tensors[k];
+        if (t->source == FEW_FROM_INPUT && !strcmp(t->name, name))
+            return r->value[k] = few_malloc((size_t)few_shape_count(&t->shape) * sizeof(double));
+    }
+    fail_msg("the graph has no input '%s'", name);
+    return NULL;
+}
+
+/* Options as "key value" pairs, NULL at the end; "teacher.prediction" is the teacher's. */
+static void rig_open(rig *r, const char *method, int steps, int64_t at, const char *const *options)
+{
+    const few_net_shape shape = { 4, 4, 2, 3 };
+    few_error err = { 0 };
+    memset(r, 0, sizeof *r);
+    load_defaults(&r->config, method);
+    tiny_unet(&r->config);
+    set(&r->config, "model.multipliers", "1");
+    set(&r->config, "train.batch", "6");
+    r->config.student.steps = r->config.method->makes_student ? steps : 0;
+    const char *teachers = "v";
+    for (; *options; options += 2) {
+        if (strcmp(options[0], "teacher.prediction"))
+            set(&r->config, options[0], options[1]);
+        else
+            teachers = options[1];
+    }
+    make_net(&r->student, &r->config, shape, 11);
+    char own[8];
+    snprintf(own, sizeof own, "%s", r->config.model.prediction);
+    set(&r->config, "model.prediction", teachers);
+    make_net(&r->teacher, &r->config, shape, 12);
+    set(&r->config, "model.prediction", own);
+    oracle_open(&r->hat, &r->student, true);
+    oracle_open(&r->self, &r->student, true);
+    oracle_open(&r->frozen, &r->teacher, false);
+
+    few_graph_init(&r->g);
+    r->step = at;
+    r->ctx = (few_method_ctx){ .method = r->config.method,
+                               .options = r->config.method_options,
+                               .spec = &r->student.spec,
+                               .teacher = r->config.method->needs_teacher ? &r->teacher.spec : NULL,
+                               .slice = N,
+                               .batch = N,
+                               .steps = STEPS,
+                               .seed = 0x123456789,
+                               .g = &r->g };
+    few_graph_use_set(&r->g, FEW_SET_LIVE, &r->student.params);
+    few_graph_use_set(&r->g, FEW_SET_TEACHER, &r->teacher.params);
+    few_method_build(&r->ctx, true, true);
+    if (few_graph_status(&r->g, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    if (r->ctx.method->check && r->ctx.method->check(&r->ctx, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    r->loss = FEW_NONE;
+    for (int k = 0; k < r->g.n_tensors; k++)
+        if (r->g.tensors[k].output && r->g.tensors[k].name && !strcmp(r->g.tensors[k].name, "loss"))
+            r->loss = k;
+    assert_int_not_equal(r->loss, FEW_NONE);
+}
+
+/* Inputs drawn as the trainer draws them, but in double; then the reference run. */
+static void rig_run(rig *r)
+{
+    const int d = 4 * 4 * 2;
+    few_error err = { 0 };
+    r->value = few_calloc((size_t)r->g.n_tensors, sizeof *r->value);
+    for (int k = 0; k < r->g.n_tensors; k++) {
+        const few_tensor *t = &r->g.tensors[k];
+        if (t->source == FEW_FROM_PARAM)
+            r->value[k] = t->set == FEW_SET_LIVE
+                              ? r->hat.param + r->student.params.v[t->param].offset
+                              : r->frozen.param + r->teacher.params.v[t->param].offset;
+    }
+    double *x = give(r, "x"), *rng = give(r, "rng"), *label = give(r, "label"),
+           *null = give(r, "null_label"), value[FEW_MAX_SCALARS];
+    for (int i = 0; i < N; i++) {
+        for (int j = 0; j < d; j++)
+            x[i * d + j] = r->x[i][j] = sin(1 + 0.37 * (i * d + j));
+        rng[4 * i] = (double)(int32_t)r->ctx.seed;
+        rng[4 * i + 1] = (double)(int32_t)(r->ctx.seed >> 32);
+        rng[4 * i + 2] = (double)r->step;
+        rng[4 * i + 3] = i;
+        label[i] = r->label[i] = i % 4; /* 3 is the null class */
+        null[i] = 3;
+    }
+    for (int k = 0; r->ctx.method->scalars[k]; k++) {
+        double *scalar = give(r, r->ctx.method->scalars[k]);
+        for (int i = 0; i < N; i++) {
+            r->ctx.method->draw(&r->ctx, r->step, i, value);
+            scalar[i] = value[k];
+        }
+    }
+    if (few_reference_run(&r->g, r->value, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+}
+
+static void rig_close(rig *r)
+{
+    for (int k = 0; k < r->g.n_tensors; k++)
+        if (r->g.tensors[k].source == FEW_FROM_INPUT)
+            few_free(r->value[k]);
+    few_reference_free(&r->g, r->value);
+    few_free(r->value);
+    few_graph_clear(&r->g);
+    oracle_close(&r->hat);
+    oracle_close(&r->self);
+    oracle_close(&r->frozen);
+    few_net_free(&r->student);
+    few_net_free(&r->teacher);
+    few_config_clear(&r->config);
+}
+
+/* What the options of the rig ask the oracle for. */
+static oracle_case oracle_of(rig *r, int i)
+{
+    static const few_mc_options none;
+    const few_mc_options *o = r->config.method_options ? r->config.method_options : &none;
+    const bool distil = r->ctx.teacher != NULL;
+    /* N(i) = exp(log n0 + clip(i / I) (log n1 - log n0)), I half of the run by default. */
+    double n = o->teacher_to;
+    if (!strcmp(o->curriculum, "annealed"))
+        n = exp(log(o->teacher_from) + fmin(1, (double)r->step / (o->anneal * STEPS)) *
+                                           (log(o->teacher_to) - log(o->teacher_from)));
+    return (oracle_case){ .hat = &r->hat,
+                          .self = &r->self,
+                          .teacher = distil ? &r->frozen : NULL,
+                          .S = r->config.student.steps,
+                          .n_teacher = n,
+                          .seed = r->ctx.seed,
+                          .step = (uint32_t)r->step,
+                          .index = (uint32_t)i,
+                          .label = r->label[i],
+                          .null_label = 3,
+                          .x = r->x[i],
+                          .addim = distil && !strcmp(o->teacher_step, "addim"),
+                          .measured = distil && !strcmp(o->x_var, "measured"),
+                          .eta = o->eta,
+                          .guidance = distil ? o->guidance : 0,
+                          .huber = o->huber,
+                          .distance = o->distance,
+                          .weight = o->weight };
+}
+
+/* Losses agree; returns how many samples sat at the start of their segment. */
+static int compare_losses(rig *r)
+{
+    int starts = 0;
+    for (int i = 0; i < N; i++) {
+        oracle_case c = oracle_of(r, i);
+        const double want = oracle_mc(&c), have = r->value[r->loss][i];
+        /* The printed chain divides by D >= 1e-3 what it has subtracted: 1e-16 / 1e-3, and more
+         * where sigma is small. */
+        if (!(fabs(have - want) <= 1e-8 * (1e-2 + fabs(want))))
+            fail_msg("S %d step %lld sample %d (t = %g): loss %.12g, Algorithm 1 says %.12g",
+                     r->config.student.steps, (long long)r->step, i, c.t, have, want);
+        starts += c.n_rel == 1;
+    }
+    return starts;
+}
+
+/* d loss / d weight against differences of the oracle, the target's network held still. */
+static void compare_gradients(rig *r)
+{
+    for (int k = 0; k < r->g.n_tensors; k++) {
+        const few_tensor *t = &r->g.tensors[k];
+        if (t->grad_of < 0)
+            continue;
+        const few_param *p = &r->student.params.v[t->grad_of];
+        for (int64_t e = p->count / 2; e < p->count; e += p->count) {
+            double *w = &r->hat.param[p->offset + e], sum[2] = { 0, 0 };
+            const double was = *w, h = 1e-5;
+            for (int side = 0; side < 2; side++) {
+                *w = was + (side ? h : -h);
+                for (int i = 0; i < N; i++) {
+                    oracle_case c = oracle_of(r, i);
+                    sum[side] += oracle_mc(&c) / N;
+                }
+            }
+            *w = was;
+            const double want = (sum[1] - sum[0]) / (2 * h), have = r->value[k][e];
+            if (!(fabs(want - have) <= 1e-5 * (1e-2 + fabs(want))))
+                fail_msg("%s[%lld]: gradient %.9g, difference %.9g", p->name, (long long)e, have,
+                         want);
+        }
+    }
+}
+
+#define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+static void losses_are_algorithm_1(void **state)
+{
+    (void)state;
+    static const int steps[] = { 1, 2, 3, 4, 8, 64 };
+    int starts = 0;
+    for (size_t m = 0; m < 2; m++)
+        for (size_t k = 0; k < FEW_COUNT(steps); k++)
+            for (int64_t at = 0; at < STEPS; at += 13) {
+                rig r;
+                rig_open(&r, m ? "mcd" : "mct", steps[k], at, LIST("model.dropout", "0.2"));
+                rig_run(&r);
+                starts += compare_losses(&r);
+                rig_close(&r);
+            }
+    assert_true(starts >= 12); /* all of 64 segments of one step, among others */
+}
+
+static void every_option_is_what_it_says(void **state)
+{
+    (void)state;
+    static const char *const mcd[][7] = {
+        { "method.teacher_step", "ddim" },
+        { "method.x_var", "analytic" },
+        { "method.eta", "0.3", "method.teacher_from", "20" },
+        { "method.guidance", "1.5" },
+        { "method.guidance", "0.5", "method.x_var", "analytic" },
+        { "method.guidance", "3", "method.teacher_step", "ddim" },
+        { "method.curriculum", "constant", "method.teacher_to", "16" },
+        { "model.prediction", "x" },
+        { "model.prediction", "eps", "teacher.prediction", "x" },
+        { "teacher.prediction", "eps" },
+        { "schedule.name", "shifted" },
+        { "schedule.name", "interpolated", "schedule.logsnr_max", "12" },
+    };
+    static const char *const both[][7] = {
+        { "method.distance", "elem", "method.huber", "0.3" },
+        { "method.distance", "norm", "method.huber", "0.02" },
+        { "method.distance", "l2sq" },
+        { "method.huber", "1" },
+        { "method.weight", "snr+1" },
+        { "method.weight", "trunc", "method.distance", "elem" },
+        { "method.weight", "one", "method.distance", "norm" },
+        { "method.anneal", "1", "method.teacher_from", "8", "method.teacher_to", "640" },
+    };
+    for (size_t k = 0; k < FEW_COUNT(mcd) + 2 * FEW_COUNT(both); k++) {
+        const bool only = k < FEW_COUNT(mcd);
+        const size_t j = only ? 0 : k - FEW_COUNT(mcd);
+        rig r;
+        rig_open(&r, only || j % 2 ? "mcd" : "mct", 4, 5, only ? mcd[k] : both[j / 2]);
+        rig_run(&r);
+        compare_losses(&r);
+        rig_close(&r);
+    }
+}
+
+static void gradients_leave_the_target_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *options[7];
+    } cases[] = {
+        { "mct", { "model.dropout", "0.2" } },
+        { "mcd", { "model.dropout", "0.2" } },
+        { "mcd", { "method.distance", "elem", "method.huber", "0.3", "method.guidance", "1" } },
+        { "mcd", { "model.prediction", "x", "method.weight", "snr+1" } },
+        { "mct", { "model.prediction", "eps", "method.distance", "l2sq" } },
+    };
+    for (size_t k = 0; k < FEW_COUNT(cases); k++) {
+        rig r;
+        rig_open(&r, cases[k].method, 2, 7, cases[k].options);
+        rig_run(&r);
+        compare_losses(&r);
+        compare_gradients(&r);
+        rig_close(&r);
+    }
+}
+
+/* With one teacher step a segment, consistency training is diffusion training (property 2). */
+static void one_step_a_segment_is_diffusion(void **state)
+{
+    (void)state;
+    rig r;
+    rig_open(
+        &r, "mct", 16, 3,
+        LIST("method.curriculum", "constant", "method.teacher_to", "16", "method.weight", "one"));
+    rig_run(&r);
+    assert_int_equal(compare_losses(&r), N);
+    for (int i = 0; i < N; i++) {
+        oracle_case c = oracle_of(&r, i);
+        double z[ORACLE_MAX], eps[ORACLE_MAX + 4], x_hat[ORACLE_MAX], alpha, sigma;
+        oracle_mc(&c);
+        oracle_path(&r.student.spec, c.t, &alpha, &sigma);
+        for (int j = 0; j < 32; j += 4)
+            few_philox_normal((uint32_t[4]){ (uint32_t)j / 4, FEW_RNG_NOISE, 3, (uint32_t)i },
+                              (uint32_t[2]){ 0x23456789, 1 }, eps + j);
+        for (int j = 0; j < 32; j++)
+            z[j] = alpha * r.x[i][j] + sigma * eps[j];
+        oracle_x(&r.hat, z, c.t, r.label[i], (double[]){ 0x23456789, 1, 3, i }, x_hat);
+        const double want = oracle_loss(&c, r.x[i], x_hat, 32, alpha, sigma);
+        assert_true(fabs(r.value[r.loss][i] - want) <= 1e-12 * (1 + want));
+    }
+    rig_close(&r);
+}
+
+static void diffusion_regresses_its_prediction(void **state)
+{
+    (void)state;
+    static const char *const cases[][7] = {
+        { "model.prediction", "v" },
+        { "model.prediction", "x", "method.times", "uniform" },
+        { "model.prediction", "eps" },
+        { "model.prediction", "x", "method.weight", "v" },
+        { "model.prediction", "eps", "method.weight", "v", "model.dropout", "0.3" },
+    };
+    for (size_t k = 0; k < FEW_COUNT(cases); k++) {
+        rig r;
+        rig_open(&r, "diffusion", 0, 4, cases[k]);
+        rig_run(&r);
+        const few_spec *s = &r.student.spec;
+        const char kind = s->prediction->name[0];
+        bool even = true;
+        double first = 0;
+        for (int i = 0; i < N; i++) {
+            double value[FEW_MAX_SCALARS], z[ORACLE_MAX], eps[ORACLE_MAX + 4], x_hat[ORACLE_MAX];
+            r.ctx.method->draw(&r.ctx, 4, i, value);
+            const double t = (value[0] + 1) / s->time_scale;
+            if (i == 0)
+                first = t;
+            even &= fabs(fmod(t - first + 1, 1) - (double)i / N) < 1e-12;
+            double alpha, sigma, sum = 0;
+            oracle_path(s, t, &alpha, &sigma);
+            for (int j = 0; j < 32; j += 4)
+                few_philox_normal((uint32_t[4]){ (uint32_t)j / 4, FEW_RNG_NOISE, 4, (uint32_t)i },
+                                  (uint32_t[2]){ 0x23456789, 1 }, eps + j);
+            for (int j = 0; j < 32; j++)
+                z[j] = alpha * r.x[i][j] + sigma * eps[j];
+            oracle_x(&r.hat, z, t, r.label[i], (double[]){ 0x23456789, 1, 4, i }, x_hat);
+            for (int j = 0; j < 32; j++) {
+                const double out = r.hat.value[r.hat.out][j];
+                const double want = kind == 'v'   ? alpha * eps[j] - sigma * r.x[i][j]
+                                    : kind == 'x' ? r.x[i][j]
+                                                  : eps[j];
+                /* With weight v the error is that of v: dv = -dx / sigma = deps / alpha. */
+                const double f = cases[k][2] && !strcmp(cases[k][2], "method.weight")
+                                     ? 1 / (kind == 'x' ? sigma : alpha)
+                                     : 1;
+                sum += f * f * (out - want) * (out - want) / 32;
+            }
+            if (!(fabs(r.value[r.loss][i] - sum) <= 1e-9 * sum))
+                fail_msg("case %zu sample %d: loss %.12g, by hand %.12g", k, i, r.value[r.loss][i],
+                         sum);
+        }
+        assert_int_equal(even, !cases[k][2] || strcmp(cases[k][2], "method.times"));
+        rig_close(&r);
+    }
+}
+
+/* Over many draws: every segment and every teacher step of it, t > s >= ts. */
+static void draws_cover_the_grid(void **state)
+{
+    (void)state;
+    rig r;
+    rig_open(&r, "mcd", 3, 0, LIST("method.curriculum", "constant", "method.teacher_to", "12"));
+    rig_run(&r);
+    int seen[13] = { 0 };
+    const double scale = r.student.spec.time_scale;
+    for (int64_t step = 0; step < 1200; step++) {
+        double v[FEW_MAX_SCALARS];
+        few_mc_draw(&r.ctx, step, step % N, v);
+        const double t = (v[0] + 1) / scale * 12, s = (v[1] + 1) / scale * 12;
+        assert_true(fabs(t - round(t)) < 1e-9 && fabs(t - s - 1) < 1e-9);
+        seen[(int)round(t)]++;
+    }
+    assert_int_equal(seen[0], 0);
+    for (int k = 1; k <= 12; k++) /* 100 each, +- 5 standard deviations */
+        assert_true(seen[k] > 50 && seen[k] < 150);
+    rig_close(&r);
+}
+
+static void senseless_settings_are_refused(void **state)
+{
+    (void)state;
+    rig r;
+    few_error err = { 0 };
+    rig_open(&r, "mcd", 4, 0, LIST("model.dropout", "0"));
+    rig_run(&r);
+    few_mc_options *o = r.config.method_options;
+    for (int k = 0; k < 4; k++) {
+        static const int steps[] = { 0, -1, 65, 1000 };
+        r.student.spec.steps = steps[k];
+        expect(few_mc_check(&r.ctx, &err), FEW_ECONFIG, &err, "1 to 64 steps");
+    }
+    r.student.spec.steps = 64;
+    assert_int_equal(few_mc_check(&r.ctx, &err), FEW_OK);
+    o->teacher_to = 32;
+    expect(few_mc_check(&r.ctx, &err), FEW_ECONFIG, &err, "teacher_to (32) is below");
+    o->teacher_to = 1280;
+    o->guidance = 1;
+    assert_int_equal(few_mc_check(&r.ctx, &err), FEW_OK);
+    const int classes = r.teacher.spec.classes;
+    r.teacher.spec.classes = 0;
+    expect(few_mc_check(&r.ctx, &err), FEW_ECONFIG, &err, "class-conditional teacher");
+    r.teacher.spec.classes = classes;
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(losses_are_algorithm_1),
+        cmocka_unit_test(every_option_is_what_it_says),
+        cmocka_unit_test(gradients_leave_the_target_alone),
+        cmocka_unit_test(one_step_a_segment_is_diffusion),
+        cmocka_unit_test(diffusion_regresses_its_prediction),
+        cmocka_unit_test(draws_cover_the_grid),
+        cmocka_unit_test(senseless_settings_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
