@@ -1,0 +1,309 @@
+/* The feature network and the evaluation of a checkpoint: trained, written, read back, and a
+ * distance that is what its parts say. */
+#include "eval/evaluate.h"
+#include "eval/frechet.h"
+#include "train/nets.h"
+
+#include "base/file.h"
+#include "image/image.h"
+
+enum { SIDE = 8, IMAGES = 160, PIXELS = SIDE * SIDE };
+
+/* Two classes that are easy to tell: stripes along and across, with some noise. */
+static few_pack *make_pack(const char *name, int salt, int classes)
+{
+    few_error err = { 0 };
+    few_pack_writer *w = NULL;
+    few_pack *p = NULL;
+    const char *path = temp_path(name);
+    const few_pack_plan plan = { SIDE, SIDE, 1, classes, NULL, "made up", 0, NULL };
+    assert_int_equal(few_pack_writer_open(&w, path, &plan, &err), FEW_OK);
+    for (int i = 0; i < IMAGES; i++) {
+        uint8_t px[PIXELS];
+        for (int k = 0; k < PIXELS; k++) {
+            const int stripe = (i % 2 ? k / SIDE : k % SIDE) / 2 % 2;
+            px[k] = (uint8_t)(stripe * 160 + (i * 37 + k * 11 + salt * 53) % 71);
+        }
+        assert_int_equal(few_pack_writer_add(w, px, classes ? i % 2 : -1, &err), FEW_OK);
+    }
+    assert_int_equal(few_pack_writer_commit(w, &err), FEW_OK);
+    if (few_pack_open(&p, path, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    return p;
+}
+
+static few_features *train_features(const char *name, const few_pack *train, const few_pack *test,
+                                    few_features_training *o)
+{
+    few_error err = { 0 };
+    few_features *f = NULL;
+    const char *path = temp_path(name);
+    if (few_features_train(train, test, "stripes", path, o, &err) != FEW_OK ||
+        few_features_load(path, 1, &f, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    return f;
+}
+
+static void a_classifier_learns_and_comes_back(void **state)
+{
+    (void)state;
+    few_pack *train = make_pack("train.few", 1, 2), *test = make_pack("test.few", 2, 2);
+    few_features_training o = { .epochs = 12, .batch = 32, .lr = 2e-3, .seed = 7, .workers = 1 };
+    few_features *a = train_features("a.safetensors", train, test, &o);
+    int h, w, c;
+    assert_true(o.accuracy > 0.95 && o.loss < 0.4);
+    few_features_shape(a, &h, &w, &c);
+    assert_true(h == SIDE && w == SIDE && c == 1);
+    assert_string_equal(few_features_data(a), "stripes");
+    /* Reading the file again gives the same network; another seed gives another. */
+    few_features *b = NULL;
+    few_error err = { 0 };
+    assert_int_equal(few_features_load(temp_path("a.safetensors"), 2, &b, &err), FEW_OK);
+    assert_string_equal(few_features_hash(a), few_features_hash(b));
+    const int d = few_features_dim(a);
+    float *x = few_malloc((size_t)IMAGES * (size_t)d * sizeof *x),
+          *y = few_malloc((size_t)IMAGES * (size_t)d * sizeof *y);
+    assert_int_equal(few_features_compute(a, few_pack_image(test, 0), IMAGES, x, &err), FEW_OK);
+    /* Not by the number of workers, nor how the images are cut into calls. */
+    for (int at = 0; at < IMAGES; at += 7)
+        assert_int_equal(few_features_compute(b, few_pack_image(test, at),
+                                              IMAGES - at < 7 ? IMAGES - at : 7,
+                                              y + (size_t)at * (size_t)d, &err),
+                         FEW_OK);
+    assert_memory_equal(x, y, (size_t)IMAGES * (size_t)d * sizeof *x);
+    few_free(x);
+    few_free(y);
+    few_features_free(b);
+    o.seed = 8;
+    o.epochs = 1;
+    b = train_features("b.safetensors", train, NULL, &o);
+    assert_true(o.accuracy < 0);
+    assert_string_not_equal(few_features_hash(a), few_features_hash(b));
+    few_features_free(a);
+    few_features_free(b);
+    few_pack_close(train);
+    few_pack_close(test);
+}
+
+static int stop_at_once(void *user, int64_t done, int64_t total)
+{
+    (void)user;
+    (void)total;
+    return done > 2;
+}
+
+static void what_cannot_be_trained_or_read_is_refused(void **state)
+{
+    (void)state;
+    few_pack *none = make_pack("none.few", 1, 0), *train = make_pack("train.few", 1, 2);
+    few_features_training o = { .epochs = 1, .batch = 32, .lr = 1e-3, .seed = 1, .workers = 1 };
+    few_features *f = NULL;
+    few_error err = { 0 };
+    const char *path = temp_path("refused.safetensors");
+    const int64_t before = few_alloc_get_stats().bytes;
+    assert_int_equal(few_features_train(none, NULL, "x", path, &o, &err), FEW_ECONFIG);
+    o.progress = stop_at_once;
+    assert_int_equal(few_features_train(train, NULL, "x", path, &o, &err), FEW_ECANCELED);
+    assert_false(few_is_file(path));
+    expect(few_features_load(path, 1, &f, &err), FEW_ENOTFOUND, &err, "refused.safetensors");
+    expect(few_features_load(temp_path("train.few"), 1, &f, &err), FEW_EFORMAT, &err, "train.few");
+    o.progress = NULL;
+    f = train_features("whole.safetensors", train, NULL, &o);
+    few_features_free(f);
+    /* Every cut is noticed. */
+    FILE *in = fopen(temp_path("whole.safetensors"), "rb"), *out;
+    assert_non_null(in);
+    static char bytes[8 << 20];
+    const size_t n = fread(bytes, 1, sizeof bytes, in);
+    fclose(in);
+    for (size_t cut = 0; cut < n; cut += 1 + n / 40) {
+        assert_non_null(out = fopen(path, "wb"));
+        fwrite(bytes, 1, cut, out);
+        fclose(out);
+        f = NULL;
+        assert_int_equal(few_features_load(path, 1, &f, &err), FEW_EFORMAT);
+        assert_null(f);
+    }
+    /* Failed allocations: an error and no leak. */
+    for (int64_t at = 1;; at++) {
+        few_alloc_fail_at(at);
+        const few_status st = few_features_load(temp_path("whole.safetensors"), 1, &f, &err);
+        few_alloc_fail_at(0);
+        if (st == FEW_OK) {
+            assert_true(at > 20);
+            break;
+        }
+        assert_int_equal(st, FEW_ENOMEM);
+        assert_int_equal(few_alloc_get_stats().bytes, before);
+    }
+    few_features_free(f);
+    assert_int_equal(few_alloc_get_stats().bytes, before);
+    few_pack_close(none);
+    few_pack_close(train);
+}
+
+static void make_model(few_net *n, int classes)
+{
+    few_config c;
+    load_defaults(&c, "diffusion");
+    tiny_unet(&c);
+    make_net(n, &c, (few_net_shape){ SIDE, SIDE, 1, classes }, 3);
+    few_config_clear(&c);
+}
+
+/* The same numbers by drawing, rounding to bytes, and comparing moments step by step. */
+static double by_hand(const few_net *n, few_features *f, const few_pack *test, int samples,
+                      const few_draw *o)
+{
+    few_error err = { 0 };
+    few_drawer *d = NULL;
+    const few_drawer_options po = { .precision = FEW_PRECISION_F32, .workers = 1 };
+    const int dim = few_features_dim(f);
+    float *images = few_malloc((size_t)samples * PIXELS * sizeof *images),
+          *x = few_malloc((size_t)(samples + IMAGES) * (size_t)dim * sizeof *x);
+    uint8_t *bytes = few_malloc((size_t)samples * PIXELS);
+    assert_int_equal(few_drawer_create(&n->spec, n->master, &po, &d, &err), FEW_OK);
+    assert_int_equal(few_drawer_draw(d, o, samples, images, &err), FEW_OK);
+    for (int i = 0; i < samples * PIXELS; i++)
+        bytes[i] = (uint8_t)fmax(0, fmin(255, floor(127.5 * ((double)images[i] + 1) + 0.5)));
+    assert_int_equal(few_features_compute(f, bytes, samples, x, &err), FEW_OK);
+    assert_int_equal(few_features_compute(f, few_pack_image(test, 0), IMAGES,
+                                          x + (size_t)samples * (size_t)dim, &err),
+                     FEW_OK);
+    few_moments m[2];
+    for (int k = 0; k < 2; k++) {
+        const float *v = k ? x + (size_t)samples * (size_t)dim : x;
+        const int count = k ? IMAGES : samples;
+        assert_int_equal(few_moments_init(&m[k], dim, &err), FEW_OK);
+        m[k].n = count;
+        for (int i = 0; i < count; i++)
+            for (int a = 0; a < dim; a++)
+                m[k].mu[a] += (double)v[i * dim + a] / count;
+        for (int i = 0; i < count; i++)
+            for (int a = 0; a < dim; a++)
+                for (int b = 0; b < dim; b++)
+                    m[k].sigma[a * dim + b] += ((double)v[i * dim + a] - m[k].mu[a]) *
+                                               ((double)v[i * dim + b] - m[k].mu[b]) / (count - 1);
+    }
+    few_frechet_terms t;
+    assert_int_equal(few_frechet(&m[0], &m[1], &t, &err), FEW_OK);
+    few_moments_free(&m[0]);
+    few_moments_free(&m[1]);
+    few_drawer_free(d);
+    few_free(images);
+    few_free(bytes);
+    few_free(x);
+    return t.value;
+}
+
+static int64_t last_done, last_total;
+static int remember(void *user, int64_t done, int64_t total)
+{
+    (void)user;
+    assert_true(done >= last_done && done <= total);
+    last_done = done;
+    last_total = total;
+    return 0;
+}
+
+static void a_figure_is_what_its_parts_say(void **state)
+{
+    (void)state;
+    few_pack *train = make_pack("train.few", 1, 2), *test = make_pack("test.few", 2, 2);
+    few_features_training o = { .epochs = 2, .batch = 32, .lr = 2e-3, .seed = 7, .workers = 1 };
+    few_features *f = train_features("f.safetensors", train, NULL, &o);
+    few_net n;
+    few_error err = { 0 };
+    make_model(&n, 2);
+    few_evaluation_options eo = {
+        .samples = 40,
+        .draw = { .sampler = few_sampler_find("ddim", &err), .steps = 3, .seed = 5 },
+        .precision = FEW_PRECISION_F32,
+        .workers = 2,
+        .progress = remember
+    };
+    few_evaluation e, again, real;
+    last_done = 0;
+    if (few_evaluate(&n, f, test, train, &eo, &e, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(last_done, 120);
+    assert_int_equal(last_total, 120);
+    const double want = by_hand(&n, f, test, 40, &eo.draw);
+    if (!(fabs(e.fd - want) <= 1e-6 * want))
+        fail_msg("distance %.9g, by hand %.9g", e.fd, want);
+    assert_int_equal(e.samples, 40);
+    assert_int_equal(e.reference, IMAGES);
+    assert_int_equal(e.train, 40);
+    assert_int_equal(e.nfe, 3);
+    assert_true(e.images_per_second > 0);
+    assert_string_equal(e.reference_hash, few_pack_get_info(test)->hash);
+    assert_string_equal(e.features_hash, few_features_hash(f));
+    /* Random weights are far from the data; real images are near. */
+    assert_true(e.floor >= 0 && e.floor < 0.3 * e.fd);
+    /* A set against itself, all of it: zero, but for rounding. */
+    eo.samples = IMAGES;
+    last_done = 0;
+    assert_int_equal(few_evaluate(&n, f, test, test, &eo, &real, &err), FEW_OK);
+    assert_true(fabs(real.floor) < 1e-6);
+    /* The same seed again is the same figure; without a training set there is no floor. */
+    eo.samples = 40;
+    eo.workers = 1;
+    last_done = 0;
+    assert_int_equal(few_evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_OK);
+    assert_true(again.fd == e.fd && isnan(again.floor));
+    eo.draw.seed = 6;
+    last_done = 0;
+    assert_int_equal(few_evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_OK);
+    assert_true(again.fd != e.fd);
+    /* Guidance evaluates the network twice. */
+    n.spec.null_class = true;
+    eo.draw.guidance = 1;
+    last_done = 0;
+    assert_int_equal(few_evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_OK);
+    assert_int_equal(again.nfe, 6);
+    /* One sample has no covariance; a stop is obeyed. */
+    eo.draw.guidance = 0;
+    eo.samples = 1;
+    expect(few_evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_EINVAL, &err, "2 samples");
+    eo.samples = 40;
+    eo.progress = stop_at_once;
+    assert_int_equal(few_evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_ECANCELED);
+    few_net_free(&n);
+    few_features_free(f);
+    few_pack_close(train);
+    few_pack_close(test);
+}
+
+static void sizes_must_agree(void **state)
+{
+    (void)state;
+    few_pack *train = make_pack("train.few", 1, 2);
+    few_features_training o = { .epochs = 1, .batch = 32, .lr = 2e-3, .seed = 7, .workers = 1 };
+    few_features *f = train_features("f.safetensors", train, NULL, &o);
+    few_config c;
+    few_net n;
+    few_error err = { 0 };
+    few_evaluation e;
+    load_defaults(&c, "diffusion");
+    tiny_unet(&c);
+    make_net(&n, &c, (few_net_shape){ 16, 16, 1, 2 }, 3);
+    const few_evaluation_options eo = {
+        .samples = 4, .draw = { .sampler = few_sampler_find("ddim", &err), .steps = 1 }
+    };
+    expect(few_evaluate(&n, f, train, NULL, &eo, &e, &err), FEW_EINVAL, &err, "16x16x1");
+    few_config_clear(&c);
+    few_net_free(&n);
+    few_features_free(f);
+    few_pack_close(train);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_classifier_learns_and_comes_back),
+        cmocka_unit_test(what_cannot_be_trained_or_read_is_refused),
+        cmocka_unit_test(a_figure_is_what_its_parts_say),
+        cmocka_unit_test(sizes_must_agree),
+    };
+    return cmocka_run_group_tests(tests, make_temp_folder, remove_temp_folder);
+}
