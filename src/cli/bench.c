@@ -186,11 +186,11 @@ static int run(const void *options, int n_args, char **args)
         return few_cli_fail(&err);
     getrusage(RUSAGE_SELF, &usage);
     if (few_cli_state.json)
-        printf("{\"train_images_per_second\": %.2f, \"distill_images_per_second\": %.2f, "
-               "\"sample_images_per_second\": {\"1\": %.2f, \"16\": %.2f, \"64\": %.2f}, "
-               "\"peak_rss_bytes\": %" PRId64 ", \"precision\": \"%s\"}\n",
-               f.train, f.distill, f.sample[0], f.sample[1], f.sample[2],
-               (int64_t)usage.ru_maxrss * 1024, f.precision);
+        few_cli_json(json_pack("{s:f, s:f, s:{s:f, s:f, s:f}, s:I, s:s}", "train_images_per_second",
+                               f.train, "distill_images_per_second", f.distill,
+                               "sample_images_per_second", "1", f.sample[0], "16", f.sample[1],
+                               "64", f.sample[2], "peak_rss_bytes",
+                               (json_int_t)usage.ru_maxrss * 1024, "precision", f.precision));
     else
         printf(
             "precision %s, batch %" PRId64 ", medians of %d, images/s\n  training      %.1f\n"

@@ -43,6 +43,10 @@ void few_cli_say(const char *fmt, ...) FEW_PRINTF(1, 2);
 /* The same with "warning: " in front. */
 void few_cli_warn(const char *fmt, ...) FEW_PRINTF(1, 2);
 
+/* A line of JSON to stdout; takes the reference (NULL: out of memory or a text that is not UTF-8,
+ * which prints null). */
+void few_cli_json(json_t *json);
+
 /* SIGINT and SIGTERM set a flag; a second one ends the program at once. The signal's number, or 0.
  */
 void few_cli_catch_signals(void);

@@ -4,6 +4,17 @@
 #include "cli/command.h"
 #include "train/state.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
+void few_cli_json(json_t *json)
+{
+    char *text = json ? json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
+    puts(text ? text : "null");
+    free(text);
+    json_decref(json);
+}
+
 few_status few_cli_model_path(const char *run_or_file, char **path, few_error *err)
 {
     *path = NULL;

@@ -81,8 +81,8 @@ static int pack(const struct options *o, int n, char **inputs)
     if (st != FEW_OK)
         return few_cli_fail(&err);
     if (few_cli_state.json)
-        printf("{\"output\": \"%s\", \"packed\": %" PRId64 ", \"skipped\": %" PRId64 "}\n",
-               o->output, r.packed, r.skipped);
+        few_cli_json(json_pack("{s:s, s:I, s:I}", "output", o->output, "packed",
+                               (json_int_t)r.packed, "skipped", (json_int_t)r.skipped));
     else
         few_cli_say("%s: %" PRId64 " images%s", o->output, r.packed,
                     r.skipped ? ", some left out" : "");
@@ -108,13 +108,9 @@ static void print_json(const few_pack_info *i)
     for (int k = 0; k < i->n_classes; k++)
         json_array_append_new(classes, json_pack("{s:s, s:I}", "name", i->classes[k].name, "count",
                                                  (json_int_t)i->classes[k].count));
-    json_t *o = json_pack("{s:I, s:i, s:i, s:i, s:o, s:s, s:s}", "count", (json_int_t)i->count,
-                          "height", i->height, "width", i->width, "channels", i->channels,
-                          "classes", classes, "source", i->source, "hash", i->hash);
-    char *text = json_dumps(o, JSON_INDENT(1));
-    puts(text ? text : "{}");
-    free(text);
-    json_decref(o);
+    few_cli_json(json_pack("{s:I, s:i, s:i, s:i, s:o, s:s, s:s}", "count", (json_int_t)i->count,
+                           "height", i->height, "width", i->width, "channels", i->channels,
+                           "classes", classes, "source", i->source, "hash", i->hash));
 }
 
 static int info(const struct options *o, const char *path)

@@ -163,11 +163,8 @@ static int run(const void *options, int n_args, char **args)
         if (!few_cli_state.json)
             printf("%-5s %-12s %s\n", f.v[k].bad ? "BAD" : "ok", f.v[k].name, f.v[k].text);
     }
-    if (few_cli_state.json) {
-        char *text = json_dumps(all, JSON_INDENT(1));
-        puts(text ? text : "{}");
-        free(text);
-    }
+    if (few_cli_state.json)
+        few_cli_json(json_incref(all));
     json_decref(all);
     return bad ? FEW_EXIT_FAILURE : FEW_EXIT_OK;
 }

@@ -19,6 +19,7 @@ struct options {
     char *sampler, *features, *reference, *train, *precision, *report, *output, *title;
     uint64_t seed;
     double guidance;
+    few_strings set;
 };
 
 static const few_option table[] = {
@@ -28,6 +29,8 @@ static const few_option table[] = {
       "of the sampler; 0: the checkpoint's own (128 for a teacher)", NULL },
     { "sampler", FEW_OPT_STRING, offsetof(struct options, sampler), NULL, 0, 0,
       "sampler; absent: the checkpoint's own", NULL },
+    { "set", FEW_OPT_STRINGS, offsetof(struct options, set), NULL, 0, 0,
+      "the sampler's settings, such as x_frac=0.05 ('fewstep list samplers')", NULL },
     { "seed", FEW_OPT_U64, offsetof(struct options, seed), "0", 0, 0, "of the noise", NULL },
     { "guidance", FEW_OPT_DOUBLE, offsetof(struct options, guidance), "0", 0, 100,
       "strength of guidance", NULL },
@@ -100,8 +103,8 @@ static int train_features(const struct options *o, const char *pack)
         st = few_features_train(train, test, name, o->output, &t, &err);
     few_progress_end(&bar);
     if (st == FEW_OK && few_cli_state.json)
-        printf("{\"output\": \"%s\", \"loss\": %.5f, \"accuracy\": %.4f}\n", o->output, t.loss,
-               t.accuracy);
+        few_cli_json(json_pack("{s:s, s:f, s:f}", "output", o->output, "loss", t.loss, "accuracy",
+                               t.accuracy));
     else if (st == FEW_OK && t.accuracy >= 0)
         printf("%s: accuracy %.2f %% on the test images\n", o->output, 100 * t.accuracy);
     else if (st == FEW_OK)
@@ -188,7 +191,10 @@ static few_status choose(struct evaluation *e, int k, few_error *err)
         few_cli_warn("%s: %s", e->path[k], warning.s);
     few_strbuf_free(&warning);
     FEW_TRY(st);
+    r->draw.sampler = s; /* its options are freed by it */
     FEW_TRY(few_sampler_options_make(s, &e->sampler_options[k], err));
+    if (!spec->steps || e->n == 1)
+        FEW_TRY(few_sampler_options_set(s, e->sampler_options[k], &o->set, err));
     r->path = e->path[k];
     r->net = &e->net[k];
     r->draw = (few_draw){ .sampler = s,
@@ -237,9 +243,7 @@ static void print_json(const struct evaluation *e)
             v->reference_hash, "features_hash", v->features_hash);
         json_array_append_new(all, o);
     }
-    char *text = json_dumps(e->n == 1 ? json_array_get(all, 0) : all, JSON_INDENT(1));
-    puts(text ? text : "{}");
-    free(text);
+    few_cli_json(e->n == 1 ? json_incref(json_array_get(all, 0)) : json_incref(all));
     json_decref(all);
 }
 
@@ -279,6 +283,14 @@ static few_status evaluate_all(struct evaluation *e, char **args, few_error *err
     few_strbuf_init(&title);
     few_strbuf_addf(&command, "fewstep eval --samples %lld --seed %llu", (long long)e->o->samples,
                     (unsigned long long)e->o->seed);
+    if (e->o->sampler)
+        few_strbuf_addf(&command, " --sampler %s", e->o->sampler);
+    if (e->o->steps)
+        few_strbuf_addf(&command, " --steps %d", e->o->steps);
+    if (e->o->guidance != 0)
+        few_strbuf_addf(&command, " --guidance %g", e->o->guidance);
+    for (int k = 0; k < e->o->set.n; k++)
+        few_strbuf_addf(&command, "%s%s", k ? "," : " --set ", e->o->set.v[k]);
     for (int k = 0; k < e->n; k++)
         few_strbuf_addf(&command, " %s", args[k]);
     few_strbuf_addf(&title, "%s: what the steps buy", few_features_data(e->features));

@@ -95,13 +95,10 @@ static int run(const void *options, int n_args, char **args)
         return few_cli_fail(&err);
     }
     json_t *o = describe(&n, path);
-    if (few_cli_state.json) {
-        char *text = json_dumps(o, JSON_INDENT(1));
-        puts(text ? text : "{}");
-        free(text);
-    } else {
+    if (few_cli_state.json)
+        few_cli_json(json_incref(o));
+    else
         print_text(&n, path, o);
-    }
     json_decref(o);
     if (opt->output)
         st = (opt->half ? few_net_save_half : few_net_save)(&n.spec, &n.params, n.master,

@@ -15,24 +15,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef void (*emit)(void *user, const char *name, const char *help);
+/* options: the table of its settings, or NULL. */
+typedef void (*emit)(void *user, const char *name, const char *help, const few_option *options);
 
-#define LIST(function, array, count, element)                                                      \
+#define LIST(function, array, count, element, settings)                                            \
     static void function(emit f, void *user)                                                       \
     {                                                                                              \
         for (int k = 0; k < (count); k++)                                                          \
-            f(user, (array)[k] element name, (array)[k] element help);                             \
+            f(user, (array)[k] element name, (array)[k] element help, settings);                   \
     }
-LIST(methods, few_methods, few_n_methods, ->)
-LIST(samplers, few_samplers, few_n_samplers, ->)
-LIST(schedules, few_schedules, few_n_schedules, ->)
-LIST(predictions, few_param_kinds, few_n_param_kinds, ->)
-LIST(distances, few_distances, few_n_distances, .)
-LIST(networks, few_networks, few_n_networks, ->)
-LIST(sources, few_source_types, few_n_source_types, ->)
-LIST(metrics, few_metrics, few_n_metrics, ->)
-LIST(ops, few_ops, few_n_ops, ->)
-LIST(commands, few_commands, few_n_commands, ->)
+LIST(methods, few_methods, few_n_methods, ->, few_methods[k]->options)
+LIST(samplers, few_samplers, few_n_samplers, ->, few_samplers[k]->options)
+LIST(schedules, few_schedules, few_n_schedules, ->, few_schedules[k]->options)
+LIST(predictions, few_param_kinds, few_n_param_kinds, ->, NULL)
+LIST(distances, few_distances, few_n_distances, ., NULL)
+LIST(networks, few_networks, few_n_networks, ->, few_networks[k]->options)
+LIST(sources, few_source_types, few_n_source_types, ->, NULL)
+LIST(metrics, few_metrics, few_n_metrics, ->, NULL)
+LIST(ops, few_ops, few_n_ops, ->, NULL)
+LIST(commands, few_commands, few_n_commands, ->, NULL)
 
 static const struct {
     const char *name;
@@ -44,15 +45,24 @@ static const struct {
     { "commands", commands },
 };
 
-static void print(void *user, const char *name, const char *help)
+static void print(void *user, const char *name, const char *help, const few_option *options)
 {
     (void)user;
     printf("  %-22s %s\n", name, help);
+    for (const few_option *o = options; o && o->name; o++)
+        printf("      %s=%-*s %s%s%s\n", o->name, (int)(17 - strlen(o->name)),
+               o->fallback ? o->fallback : "", o->help, o->choices ? ": " : "",
+               o->choices ? o->choices : "");
 }
 
-static void collect(void *user, const char *name, const char *help)
+static void collect(void *user, const char *name, const char *help, const few_option *options)
 {
-    json_object_set_new(user, name, json_string(help));
+    json_t *settings = json_object();
+    for (const few_option *o = options; o && o->name; o++)
+        json_object_set_new(settings, o->name,
+                            json_pack("{s:s?, s:s, s:s?}", "default", o->fallback, "help", o->help,
+                                      "choices", o->choices));
+    json_object_set_new(user, name, json_pack("{s:s, s:o}", "help", help, "settings", settings));
 }
 
 static int run(const void *options, int n_args, char **args)
@@ -74,11 +84,8 @@ static int run(const void *options, int n_args, char **args)
         printf("%s%s\n", shown > 1 ? "\n" : "", lists[k].name);
         lists[k].each(print, NULL);
     }
-    if (shown && few_cli_state.json) {
-        char *text = json_dumps(all, JSON_INDENT(1));
-        puts(text ? text : "{}");
-        free(text);
-    }
+    if (shown && few_cli_state.json)
+        few_cli_json(json_incref(all));
     json_decref(all);
     if (shown)
         return FEW_EXIT_OK;

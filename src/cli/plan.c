@@ -83,16 +83,14 @@ static int run(const void *options, int n_args, char **args)
     const int64_t memory = r.workers * (r.arena_bytes + r.scratch_bytes) + r.weight_bytes + state;
     const char *precision = r.precision == FEW_PRECISION_BF16 ? "bf16" : "f32";
     if (few_cli_state.json)
-        printf("{\"parameters\": %" PRId64
-               ", \"flops_per_image\": %.0f, \"flops_per_training_image\": "
-               "%.0f, \"bytes_moved_per_training_image\": %.0f, \"arena_bytes\": %" PRId64
-               ", \"scratch_bytes\": %" PRId64 ", \"weight_bytes\": %" PRId64
-               ", \"state_bytes\": %" PRId64 ", \"memory_bytes\": %" PRId64
-               ", \"workers\": %d, \"slice\": %" PRId64 ", \"nodes\": %" PRId64
-               ", \"precision\": \"%s\"}\n",
-               r.params, forward, each, r.bytes_moved / (double)r.slice, r.arena_bytes,
-               r.scratch_bytes, r.weight_bytes, state, memory, r.workers, r.slice, r.nodes,
-               precision);
+        few_cli_json(json_pack(
+            "{s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:s}", "parameters",
+            (json_int_t)r.params, "flops_per_image", forward, "flops_per_training_image", each,
+            "bytes_moved_per_training_image", r.bytes_moved / (double)r.slice, "arena_bytes",
+            (json_int_t)r.arena_bytes, "scratch_bytes", (json_int_t)r.scratch_bytes, "weight_bytes",
+            (json_int_t)r.weight_bytes, "state_bytes", (json_int_t)state, "memory_bytes",
+            (json_int_t)memory, "workers", r.workers, "slice", (json_int_t)r.slice, "nodes",
+            (json_int_t)r.nodes, "precision", precision));
     else
         printf("%s\n  parameters        %.2f M\n  one evaluation    %.3f GFLOP an image\n"
                "  a training step   %.3f GFLOP and %.1f MB moved an image, %" PRId64 " nodes\n"

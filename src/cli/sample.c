@@ -21,6 +21,7 @@ struct options {
     uint64_t seed;
     char *class, *sampler, *noise, *output, *precision;
     double guidance;
+    few_strings set;
     bool raw;
 };
 
@@ -39,6 +40,8 @@ static const few_option table[] = {
       "class, by name or number; absent: all in turn", NULL },
     { "sampler", FEW_OPT_STRING, offsetof(struct options, sampler), NULL, 0, 0,
       "sampler; absent: the checkpoint's own", NULL },
+    { "set", FEW_OPT_STRINGS, offsetof(struct options, set), NULL, 0, 0,
+      "the sampler's settings, such as x_frac=0.05 ('fewstep list samplers')", NULL },
     { "guidance", FEW_OPT_DOUBLE, offsetof(struct options, guidance), "0", 0, 100,
       "strength of guidance", NULL },
     { "noise", FEW_OPT_STRING, offsetof(struct options, noise), NULL, 0, 0,
@@ -178,6 +181,8 @@ static few_status draw(struct job *j, few_error *err)
     st = few_drawer_create(s, j->net.master, &po, &d, err);
     if (st == FEW_OK)
         st = few_sampler_options_make(j->sampler, &options, err);
+    if (st == FEW_OK)
+        st = few_sampler_options_set(j->sampler, options, &o->set, err);
     const double start = few_now();
     if (st == FEW_OK) {
         const few_draw what = { .sampler = j->sampler,
@@ -269,11 +274,10 @@ static int run(const void *options, int n_args, char **args)
     if (st == FEW_OK)
         st = write_output(&j, &err);
     if (st == FEW_OK && few_cli_state.json)
-        printf("{\"images\": %" PRId64
-               ", \"nfe\": %d, \"seconds\": %.4f, \"images_per_second\": %.2f, "
-               "\"sampler\": \"%s\", \"steps\": %d, \"output\": \"%s\"}\n",
-               j.n, j.steps * (j.o->guidance != 0 ? 2 : 1), j.seconds, (double)j.n / j.seconds,
-               j.sampler->name, j.steps, j.o->output);
+        few_cli_json(json_pack("{s:I, s:i, s:f, s:f, s:s, s:i, s:s}", "images", (json_int_t)j.n,
+                               "nfe", j.steps * (j.o->guidance != 0 ? 2 : 1), "seconds", j.seconds,
+                               "images_per_second", (double)j.n / j.seconds, "sampler",
+                               j.sampler->name, "steps", j.steps, "output", j.o->output));
     else if (st == FEW_OK)
         few_cli_say("%" PRId64 " images, %s in %d steps, %.2f s: %s", j.n, j.sampler->name, j.steps,
                     j.seconds, j.o->output);

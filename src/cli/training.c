@@ -114,6 +114,6 @@ int few_cli_train(const few_config *c, const char *folder, const char *label, bo
     if (st != FEW_OK)
         return few_cli_fail(&err);
     if (few_cli_state.json)
-        printf("{\"run\": \"%s\", \"steps\": %" PRId64 "}\n", folder, c->train.steps);
+        few_cli_json(json_pack("{s:s, s:I}", "run", folder, "steps", (json_int_t)c->train.steps));
     return FEW_EXIT_OK;
 }

@@ -44,6 +44,10 @@ few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *i
 /* The options of a sampler, defaults filled in: *out is NULL for one that has none. Free with
  * few_sampler_options_free. */
 few_status few_sampler_options_make(const few_sampler *s, void **out, few_error *err);
+/* Apply settings "key=value" to them. Fails: FEW_ECONFIG (unknown key, ill-typed value), FEW_EINVAL
+ * (a sampler without settings, no '='), FEW_ENOMEM. */
+few_status few_sampler_options_set(const few_sampler *s, void *options, const few_strings *set,
+                                   few_error *err);
 void few_sampler_options_free(const few_sampler *s, void *options);
 
 #endif

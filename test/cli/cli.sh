@@ -81,6 +81,11 @@ ok "sample folder" "$fewstep" sample s -n 3 -o dir/
 [ "$(ls dir | wc -l)" = 3 ] || { echo "FAIL folder of samples"; failed=1; }
 ok "sample class" "$fewstep" sample t -n 2 --steps 4 --class light --guidance 0.5 -o c.png
 ok "sample from noise" "$fewstep" sample s --noise r.npy --raw -o n.npy
+ok "sampler settings" "$fewstep" sample t -n 2 --steps 4 --sampler addim --set x_frac=0,last=x_hat -o 0.png
+ok "other settings" "$fewstep" sample t -n 2 --steps 4 --sampler addim --set x_frac=0.5 -o 5.png
+! cmp -s 0.png 5.png || { echo "FAIL x_frac changes nothing"; failed=1; }
+ok "json is escaped" "$fewstep" sample s -n 1 -o 'a"b.png' --json
+has out 'a\"b.png'
 ok "sample again" "$fewstep" sample s -n 4 -o b.png
 cmp -s a.png b.png || { echo "FAIL the same seed gave other images"; failed=1; }
 ok example "$example" "$(echo s/checkpoints/step-*3/model.safetensors)" e.png
@@ -99,6 +104,8 @@ has out '"distill_images_per_second"'
 ok list "$fewstep" list
 ok "list json" "$fewstep" list samplers --json
 has out '"multistep"'
+ok "list with settings" "$fewstep" list samplers
+has out 'x_frac=0.1'
 ok doctor "$fewstep" doctor
 for c in train distill sample eval data inspect plan list bench doctor help; do ok "$c --help" "$fewstep" $c --help; done
 ok help "$fewstep" help sample
@@ -110,6 +117,9 @@ refused 2 "-o" "$fewstep" sample s
 refused 2 "argument is missing" "$fewstep" sample
 refused 1 "made for 2 steps" "$fewstep" sample s --steps 3 -o x.png
 refused 1 "multistep" "$fewstep" sample s --sampler ddim -o x.png
+refused 1 "has no settings" "$fewstep" sample s --set x_frac=1 -o x.png
+refused 1 "x_frac" "$fewstep" sample t --sampler addim --set x_farc=1 -o x.png
+refused 1 "x_frac" "$fewstep" sample t --sampler addim --set x_frac=2 -o x.png
 refused 1 "null class" "$fewstep" sample s --guidance 1 -o x.png
 refused 1 "nothing.few" "$fewstep" data info nothing.few
 refused 1 "neither a checkpoint file nor a run folder" "$fewstep" sample nothing -o x.png
