@@ -70,7 +70,7 @@ FEW_API void few_load_defaults(few_load_options *o);
 
 /* Load a checkpoint file.
  * options  NULL for defaults. *out is set only on FEW_OK; free it with few_model_free.
- * Fails: FEW_EIO, FEW_EFORMAT, FEW_ENOMEM, FEW_EINVAL. Threads: any. */
+ * Fails: FEW_ENOTFOUND, FEW_EIO, FEW_EFORMAT, FEW_ENOMEM, FEW_EINVAL. Threads: any. */
 FEW_API few_status few_model_load(const char *path, const few_load_options *options,
                                   few_model **out, few_error *err);
 FEW_API void few_model_free(few_model *m);

@@ -92,6 +92,9 @@ few_status few_sample(few_model *m, int64_t n, const few_sample_options *options
         o = *options;
     if (!m || !images || n < 1)
         return few_fail(err, FEW_EINVAL, "few_sample: a model, memory and n >= 1 are needed");
+    if (o.steps < 0)
+        return few_fail(err, FEW_EINVAL, "few_sample: %d steps; 0 is the checkpoint's own",
+                        o.steps);
     const few_spec *spec = &m->net.spec;
     const few_sampler *s = o.sampler ? few_sampler_find(o.sampler, err) : few_sampler_default(spec);
     if (!s)

@@ -75,6 +75,12 @@ static few_status weights_prepare(few_cpu_prep *p, few_error *err)
     const few_cpu_call *c = &p->call;
     few_dnn_conv s = sizes(&c->node->a, c->is[0], c->os[0], c->is[1], c->in_type[0]);
     few_weighted *w = NULL;
+    if (s.type == FEW_BF16 && s.stride == 1 && s.kh == s.kw && few_cpu_may_use_amx() &&
+        ((s.kh == 3 && s.pad0 == 1 && s.pad1 == 1) || (s.kh == 1 && !s.pad0 && !s.pad1)))
+        return few_weighted_grad_tiles(
+            p,
+            &(few_amx_weights){ .n = s.n, .h = s.h, .w = s.w, .c = s.c, .o = s.o, .k = (int)s.kh },
+            err);
     s.bias = p->used[1];
     FEW_TRY(make(&w, FEW_DNN_CONV_WEIGHTS, &s, err));
     return few_weighted_grad_ready(p, w, c->os[0], s.o, err);

@@ -53,6 +53,12 @@ static few_status weights_prepare(few_cpu_prep *p, few_error *err)
 {
     const few_cpu_call *c = &p->call;
     few_weighted *w = NULL;
+    const int64_t i = c->os[0]->d[1], o = c->os[0]->d[0];
+    const int64_t rows = few_shape_count(c->is[0]) / i;
+    if (c->in_type[0] == FEW_BF16 && c->in_type[1] == FEW_BF16 && rows >= 32 &&
+        few_cpu_may_use_amx())
+        return few_weighted_grad_tiles(
+            p, &(few_amx_weights){ .n = rows, .h = 1, .w = 1, .c = i, .o = o, .k = 1 }, err);
     FEW_TRY(make(&w, FEW_DNN_LINEAR_WEIGHTS, c->in_type[0], c->is[0], c->os[0], p->used[1], err));
     return few_weighted_grad_ready(p, w, c->os[0], c->os[0]->d[0], err);
 }

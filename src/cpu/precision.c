@@ -1,6 +1,8 @@
 /* What `precision: auto` means here: bf16 where the CPU multiplies it in tiles (AMX), f32
  * elsewhere. AVX512_BF16 alone is slower than f32 on the machines measured. FEW_PRECISION overrides
  * auto. */
+#define _GNU_SOURCE
+#include "cpu/simd.h"
 #include "graph/backend.h"
 
 #include <stdlib.h>
@@ -8,13 +10,38 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 bool few_cpu_has_amx(void)
 {
     unsigned a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1);
 }
+
+bool few_cpu_may_use_amx(void)
+{
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; /* of arch_prctl */
+    static int known; /* 1 no, 2 yes: the same whoever asks first */
+    int have = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (!have) {
+        const char *e = getenv("FEW_ISA");
+        const bool wanted = (!e || !*e || !strcmp(e, "amx")) && few_simd_named("avx512");
+        have = wanted && few_cpu_has_amx() &&
+                       syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0
+                   ? 2
+                   : 1;
+        __atomic_store_n(&known, have, __ATOMIC_RELAXED);
+    }
+    return have == 2;
+}
 #else
 bool few_cpu_has_amx(void)
+{
+    return false;
+}
+
+bool few_cpu_may_use_amx(void)
 {
     return false;
 }

@@ -2,6 +2,7 @@
 #ifndef FEW_CPU_WEIGHTED_H
 #define FEW_CPU_WEIGHTED_H
 
+#include "cpu/amx/weights.h"
 #include "cpu/plan.h"
 
 typedef struct few_weighted {
@@ -11,6 +12,8 @@ typedef struct few_weighted {
     few_dnn_reorder convert; /* plain f32 weights -> packed, or packed gradient -> plain */
     size_t packed_bytes;     /* rounded up to 64 */
     size_t bias_bytes;
+    bool tiles; /* a weight gradient by our own kernel: prim and convert are not used */
+    few_amx_weights amx;
 } few_weighted;
 
 /* Finish a forward or data-gradient primitive: pack the weights of input `k` (plain shape
@@ -20,6 +23,10 @@ few_status few_weighted_ready(few_cpu_prep *p, few_weighted *w, int k, const few
 /* Finish a weight-gradient primitive for outputs 0 (weights) and 1 (bias). */
 few_status few_weighted_grad_ready(few_cpu_prep *p, few_weighted *w, const few_shape *w_shape,
                                    int64_t o, few_error *err);
+
+/* The same by tiles: a 3x3 convolution (stride 1, padding 1), a 1x1 or a linear layer in bf16,
+ * where few_cpu_may_use_amx. amx: n, h, w, c, o, k. */
+few_status few_weighted_grad_tiles(few_cpu_prep *p, const few_amx_weights *amx, few_error *err);
 
 /* The weights as the primitive wants them; plain is the call's input. */
 const void *few_weighted_get(const few_weighted *w, const few_cpu_call *c, const void *plain);

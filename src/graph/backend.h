@@ -76,6 +76,8 @@ extern const few_backend few_backend_cpu;
 few_precision few_precision_named(const char *name);
 /* Whether the CPU multiplies bf16 in tiles (AMX). */
 bool few_cpu_has_amx(void);
+/* Whether our own kernels may use them: the system allows it, and FEW_ISA names nothing less. */
+bool few_cpu_may_use_amx(void);
 
 /* What AUTO means on this machine, and the reason in words (static text) when why is not NULL. */
 few_precision few_cpu_resolve(few_precision p, const char **why);

@@ -203,6 +203,9 @@ few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *i
     if (n < 1 || o->steps < 1)
         return few_fail(err, FEW_EINVAL, "nothing to draw: %lld images in %d steps", (long long)n,
                         o->steps);
+    if (o->first < 0 || o->first > INT64_MAX - n)
+        return few_fail(err, FEW_EINVAL, "the index of the first image is %lld, must be 0 or more",
+                        (long long)o->first);
     if (o->guidance != 0 && !d->guidance)
         return few_fail(err, FEW_EINVAL, "this drawer was made without guidance");
     for (int64_t at = 0; at < n; at += d->group) {

@@ -220,8 +220,8 @@ few_status few_config_set(few_config *c, const char *key, const char *text, cons
             continue;
         const char *name = dot + 1;
         if (k == MODEL && !strcmp(name, "network"))
-            return choose_network(c, text, err);
-        if (s[k].selector && !strcmp(name, s[k].selector))
+            FEW_TRY(choose_network(c, text, err)); /* the name itself is an option, too */
+        else if (s[k].selector && !strcmp(name, s[k].selector))
             return k == SCHEDULE ? choose_schedule(c, text, err) : choose_method(c, text, err);
         const bool own = few_option_find(s[k].table, name) || s[k].kind_table == none;
         return few_option_set(own ? s[k].table : s[k].kind_table,

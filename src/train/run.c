@@ -125,8 +125,6 @@ static few_status begin(struct run *r, few_error *err)
     const bool old = st == FEW_OK && few_is_file(config);
     if (old)
         st = check_config(r, config, err);
-    if (st == FEW_OK)
-        st = few_make_folders(r->folder, err);
     few_strbuf passed;
     few_strbuf_init(&passed);
     if (st == FEW_OK && few_state_newest(r->folder) >= 0) {
@@ -141,6 +139,8 @@ static few_status begin(struct run *r, few_error *err)
                       "'%s' holds no checkpoint to go on from; start it with its configuration",
                       r->folder);
     }
+    if (st == FEW_OK && !old)
+        st = few_make_folders(r->folder, err);
     if (st == FEW_OK && !old)
         st = write_config(r, config, err);
     few_strbuf_free(&passed);

@@ -97,7 +97,9 @@ static few_status check_manifest(const char *folder, few_error *err)
     char *path = few_path_join(folder, "manifest.json");
     json_error_t je;
     json_t *o = path ? json_load_file(path, JSON_REJECT_DUPLICATES, &je) : NULL;
-    few_status st = o ? FEW_OK : few_fail(err, FEW_EFORMAT, "'%s' has no manifest", folder);
+    few_status st = !path ? no_memory(err)
+                    : o   ? FEW_OK
+                          : few_fail(err, FEW_EFORMAT, "'%s' has no manifest", folder);
     few_free(path);
     for (size_t k = 0; k < FEW_COUNT(files) && st == FEW_OK; k++) {
         const json_t *f = json_object_get(json_object_get(o, "files"), files[k]);
@@ -227,25 +229,39 @@ static few_status list_states(const char *run, bool verify, char ***names, int *
     for (int k = 0; k < *n && st == FEW_OK; k++) {
         char *path = few_path_join(folder, (*names)[k]);
         few_error why = { 0 };
-        bool good = path && step_of((*names)[k]) >= 0;
-        if (good && verify && check_manifest(path, &why) != FEW_OK) {
+        bool good = step_of((*names)[k]) >= 0;
+        if (!path)
+            st = no_memory(err);
+        else if (good && verify && check_manifest(path, &why) != FEW_OK) {
             good = false;
-            if (passed_over)
+            if (why.code == FEW_ENOMEM) /* says nothing about the state */
+                st = few_fail(err, why.code, "%s", why.text);
+            else if (passed_over)
                 few_strbuf_addf(passed_over, "%s%s", passed_over->n ? "; " : "", why.text);
         }
         few_free(path);
-        if (good)
-            (*names)[kept++] = (*names)[k];
-        else
-            few_free((*names)[k]);
+        if (good && st == FEW_OK) {
+            char *const name = (*names)[k];
+            (*names)[k] = (*names)[kept];
+            (*names)[kept++] = name;
+        }
     }
+    if (st != FEW_OK)
+        kept = 0;
+    for (int k = kept; k < *n; k++)
+        few_free((*names)[k]);
     *n = kept;
+    if (st != FEW_OK) {
+        few_free(*names);
+        *names = NULL;
+    }
     few_free(folder);
     return st;
 }
 
-/* Delete older states and left-over temporaries. */
-static void prune(const char *run, int keep)
+/* Delete older states and left-over temporaries. States after `step` were passed over when the run
+ * went on from an older one: they do not count, and go when they are saved again. */
+static void prune(const char *run, int64_t step, int keep)
 {
     char **names, *folder = path_in(run, NULL);
     int n;
@@ -256,12 +272,20 @@ static void prune(const char *run, int keep)
     }
     int states = 0;
     for (int k = 0; k < n; k++)
-        states += step_of(names[k]) >= 0;
+        states += step_of(names[k]) >= 0 && step_of(names[k]) <= step;
     for (int k = 0; k < n; k++) {
-        const bool state = step_of(names[k]) >= 0;
+        const bool state = step_of(names[k]) >= 0 && step_of(names[k]) <= step;
         char *path = few_path_join(folder, names[k]);
-        if (path && ((state && states-- > keep) || !strncmp(names[k], "tmp-", 4)))
+        char temp[48], *gone = NULL;
+        if (state && states-- > keep) { /* half deleted, it must not look like a state */
+            snprintf(temp, sizeof temp, "tmp-%d-%.30s", (int)getpid(), names[k]);
+            gone = path_in(run, temp);
+            if (path && gone && rename(path, gone) == 0)
+                few_remove_folder(gone, &ignored);
+        } else if (path && !strncmp(names[k], "tmp-", 4)) {
             few_remove_folder(path, &ignored);
+        }
+        few_free(gone);
         few_free(path);
     }
     few_free_names(names, n);
@@ -293,7 +317,7 @@ few_status few_state_save(const few_trainer *t, const char *run, few_error *err)
         st = few_sync_folder(all, err);
     few_error ignored;
     if (st == FEW_OK)
-        prune(run, t->train.keep);
+        prune(run, t->state.step, t->train.keep);
     else if (from && few_is_folder(from))
         few_remove_folder(from, &ignored);
     few_free(all);

@@ -1,0 +1,743 @@
+/* Samplers and drawers: images against loops written from the papers' formulas in double, closed
+ * forms, bits that must not depend on how the work is cut, refusals, and failed allocations. */
+#include "method/oracle.h"
+#include "sampler/draw.h"
+
+#include <math.h>
+
+enum { MANY = 35 };
+
+static const few_net_shape labelled = { 8, 8, 1, 3 }, plain = { 8, 8, 1, 0 },
+                           point = { 2, 1, 3, 0 };
+
+/* A network with random weights; steps: 0 for a diffusion model. */
+static void make(few_net *n, few_net_shape shape, const char *prediction, int steps)
+{
+    few_config c;
+    load_defaults(&c, "diffusion");
+    if (shape.h == 8)
+        tiny_unet(&c);
+    else
+        tiny_mlp(&c);
+    set(&c, "model.prediction", prediction);
+    make_net(n, &c, shape, 5);
+    n->spec.steps = steps;
+    n->spec.null_class = shape.classes > 0;
+    few_config_clear(&c);
+}
+
+static few_drawer *open_drawer(const few_net *n, int workers, int64_t slice, bool guidance)
+{
+    const few_drawer_options o = {
+        .precision = FEW_PRECISION_F32, .workers = workers, .slice = slice, .guidance = guidance
+    };
+    few_drawer *d = NULL;
+    few_error err = { 0 };
+    if (few_drawer_create(&n->spec, n->master, &o, &d, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    return d;
+}
+
+static void draw(few_drawer *d, const few_draw *o, int64_t n, float *images)
+{
+    few_error err = { 0 };
+    void *options = NULL;
+    few_draw with = *o;
+    if (!o->options) {
+        assert_int_equal(few_sampler_options_make(o->sampler, &options, &err), FEW_OK);
+        with.options = options;
+    }
+    if (few_drawer_draw(d, &with, n, images, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    few_sampler_options_free(o->sampler, options);
+}
+
+/* draw with a drawer made for it. */
+static void draw_once(const few_net *n, const few_draw *o, int64_t count, float *images)
+{
+    few_drawer *d = open_drawer(n, 1, 2, o->guidance != 0);
+    draw(d, o, count, images);
+    few_drawer_free(d);
+}
+
+static const few_sampler *named(const char *name)
+{
+    few_error err = { 0 };
+    const few_sampler *s = few_sampler_find(name, &err);
+    if (!s)
+        fail_msg("%s", err.text);
+    return s;
+}
+
+/* Options of aDDIM with one set, "key=value". */
+static void *addim_options(const char *setting)
+{
+    char text[32];
+    const few_strings one = { .v = (char *[]){ text }, .n = 1 };
+    void *o = NULL;
+    few_error err = { 0 };
+    snprintf(text, sizeof text, "%s", setting);
+    assert_int_equal(few_sampler_options_make(&few_sampler_addim, &o, &err), FEW_OK);
+    if (few_sampler_options_set(&few_sampler_addim, o, &one, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    return o;
+}
+
+/* The noise of image `index`: element 4 b + k is number k of block b. */
+static void noise_of(uint64_t seed, uint64_t index, int d, float *z)
+{
+    const uint32_t key[2] = { (uint32_t)seed, (uint32_t)(seed >> 32) };
+    for (int e = 0; e < d; e++) {
+        const uint32_t counter[4] = { (uint32_t)e / 4, FEW_RNG_NOISE, (uint32_t)(index >> 32),
+                                      (uint32_t)index };
+        double v[4];
+        few_philox_normal(counter, key, v);
+        z[e] = (float)v[e % 4];
+    }
+}
+
+static double rms_error(const float *have, const double *want, int64_t n)
+{
+    double miss = 0, all = 0;
+    for (int64_t i = 0; i < n; i++) {
+        miss += ((double)have[i] - want[i]) * ((double)have[i] - want[i]);
+        all += want[i] * want[i];
+    }
+    return sqrt(miss / all);
+}
+
+/* ---- against the formulas -------------------------------------------------------------------*/
+
+/* alpha and sigma of the cosine clipped at log SNR -15 and 15, as printed. */
+static void cosine(double t, double *alpha, double *sigma)
+{
+    const double b = atan(exp(-7.5)), a = atan(exp(7.5)) - b, l = -2 * log(tan(a * t + b));
+    *alpha = sqrt(1 / (1 + exp(-l)));
+    *sigma = sqrt(1 / (1 + exp(l)));
+}
+
+/* The network's output at z; its time input is a float. */
+static const double *evaluate(oracle_net *o, const double *z, double t, int label)
+{
+    const few_spec *s = &o->net->spec;
+    few_error err = { 0 };
+    memcpy(o->in_z, z, (size_t)(s->height * s->width * s->channels) * sizeof *z);
+    o->in_time = (double)(float)(s->time_scale * t - 1);
+    o->in_label = label;
+    if (few_reference_run(&o->g, o->value, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    return o->value[o->out];
+}
+
+/* One image by the sampler's algorithm: z is noise, then the image. */
+static void oracle_draw(oracle_net *o, const char *sampler, int steps, double g, int label,
+                        double *z)
+{
+    const few_spec *spec = &o->net->spec;
+    const int d = spec->height * spec->width * spec->channels;
+    const char kind = spec->prediction->name[0];
+    for (int k = steps; k > 0; k--) {
+        const double t = (double)k / steps, s = (double)(k - 1) / steps;
+        double alpha_t, sigma_t, alpha_s, sigma_s, f[ORACLE_MAX], x[ORACLE_MAX], eps[ORACLE_MAX];
+        double square = 0;
+        cosine(t, &alpha_t, &sigma_t);
+        cosine(s, &alpha_s, &sigma_s);
+        memcpy(f, evaluate(o, z, t, label), (size_t)d * sizeof *f);
+        if (g != 0) {
+            const double *null = evaluate(o, z, t, spec->classes);
+            for (int i = 0; i < d; i++)
+                f[i] = (1 + g) * f[i] - g * null[i];
+        }
+        for (int i = 0; i < d; i++) {
+            x[i] = kind == 'v'   ? alpha_t * z[i] - sigma_t * f[i]
+                   : kind == 'x' ? f[i]
+                                 : (z[i] - sigma_t * f[i]) / alpha_t;
+            eps[i] = (z[i] - alpha_t * x[i]) / sigma_t;
+            square += eps[i] * eps[i];
+        }
+        const double D = alpha_s - alpha_t * sigma_s / sigma_t;
+        const double x_var = 0.1 / (2 + alpha_t * alpha_t / (sigma_t * sigma_t));
+        const double scale = !strcmp(sampler, "addim")
+                                 ? sqrt(sigma_s * sigma_s + d / square * D * D * x_var)
+                                 : sigma_s;
+        for (int i = 0; i < d; i++)
+            z[i] = !strcmp(sampler, "multistep") && k == 1 ? x[i] : alpha_s * x[i] + scale * eps[i];
+    }
+}
+
+/* The worst is 2e-6: a rounding to float of some ten layers, grown by up to eight steps. Ten times
+ * that is allowed; a wrong coefficient shows in the first or second digit. */
+static void images_follow_the_formulas(void **state)
+{
+    (void)state;
+    static const char *const predictions[] = { "v", "x", "eps" };
+    static const int steps[] = { 1, 3, 8 };
+    static const struct {
+        const few_net_shape *shape;
+        double guidance;
+    } nets[] = { { &labelled, 0 }, { &labelled, 1.5 }, { &plain, 0 }, { &point, 0 } };
+    enum { N = 3 };
+    for (size_t a = 0; a < FEW_COUNT(nets); a++)
+        for (size_t p = 0; p < FEW_COUNT(predictions); p++)
+            for (size_t b = 0; b < (size_t)few_n_samplers * FEW_COUNT(steps); b++) {
+                const few_sampler *s = few_samplers[b / FEW_COUNT(steps)];
+                const few_draw o = { .sampler = s,
+                                     .steps = steps[b % FEW_COUNT(steps)],
+                                     .seed = 77,
+                                     .first = 1,
+                                     .guidance = nets[a].guidance };
+                few_net n;
+                oracle_net oracle;
+                float images[N * ORACLE_MAX], noise[ORACLE_MAX];
+                double z[ORACLE_MAX];
+                make(&n, *nets[a].shape, predictions[p], 0);
+                const int d = n.spec.height * n.spec.width * n.spec.channels;
+                draw_once(&n, &o, N, images);
+                oracle_open(&oracle, &n, false);
+                for (int i = 0; i < N; i++) {
+                    noise_of(o.seed, (uint64_t)(o.first + i), d, noise);
+                    for (int e = 0; e < d; e++)
+                        z[e] = (double)noise[e];
+                    const int label = n.spec.classes ? (1 + i) % n.spec.classes : 0;
+                    oracle_draw(&oracle, s->name, o.steps, o.guidance, label, z);
+                    const double e = rms_error(images + i * d, z, d);
+                    if (!(e < 2e-5))
+                        fail_msg("net %zu, %s, %s in %d steps, image %d: differs by %g", a,
+                                 predictions[p], s->name, o.steps, i, e);
+                }
+                oracle_close(&oracle);
+                few_net_free(&n);
+            }
+}
+
+/* A network whose output is zero: every step multiplies z by a known number. */
+static void zero_networks_have_closed_forms(void **state)
+{
+    (void)state;
+    static const char *const predictions[] = { "v", "x", "eps" };
+    enum { STEPS = 40, D = 6 };
+    for (size_t p = 0; p < FEW_COUNT(predictions); p++) {
+        few_net n;
+        few_error err = { 0 };
+        float images[D], noise[D];
+        double want[D], a1, s1, a0, s0;
+        const few_draw o = { .sampler = &few_sampler_ddim, .steps = STEPS, .seed = 3 };
+        make(&n, point, predictions[p], 0);
+        few_drawer *d = open_drawer(&n, 1, 0, false);
+        memset(n.master, 0, (size_t)n.params.count * sizeof(float));
+        assert_int_equal(few_drawer_weights(d, n.master, &err), FEW_OK);
+        draw(d, &o, 1, images);
+        noise_of(3, 0, D, noise);
+        cosine(1, &a1, &s1);
+        cosine(0, &a0, &s0);
+        /* v: cos(phi_t - phi_s) a step; x: only eps is left; eps: only x. */
+        const double factor = *predictions[p] == 'v'
+                                  ? pow(cos((atan2(s1, a1) - atan2(s0, a0)) / STEPS), STEPS)
+                              : *predictions[p] == 'x' ? s0 / s1
+                                                       : a0 / a1;
+        for (int e = 0; e < D; e++)
+            want[e] = factor * (double)noise[e];
+        const double e = rms_error(images, want, D);
+        if (!(e < 2e-5))
+            fail_msg("%s: differs by %g", predictions[p], e);
+        few_drawer_free(d);
+        few_net_free(&n);
+    }
+}
+
+static void addim_without_variance_is_ddim(void **state)
+{
+    (void)state;
+    enum { N = 4, STEPS = 6 };
+    few_net n;
+    float ddim[N * 64], images[N * 64];
+    double want[N * 64];
+    make(&n, plain, "v", 0);
+    few_draw o = { .sampler = &few_sampler_ddim, .steps = STEPS, .seed = 1 };
+    draw_once(&n, &o, N, ddim);
+    for (int i = 0; i < N * 64; i++)
+        want[i] = (double)ddim[i];
+    o.sampler = &few_sampler_addim;
+    draw_once(&n, &o, N, images);
+    assert_true(rms_error(images, want, N * 64) > 1e-3);
+    void *off = addim_options("x_frac=0");
+    o.options = off;
+    draw_once(&n, &o, N, images);
+    assert_true(rms_error(images, want, N * 64) < 1e-5);
+    few_sampler_options_free(o.sampler, off);
+
+    /* In one step that ends in x_hat, aDDIM and multistep are the same. */
+    void *last = addim_options("last=x_hat");
+    o.options = last;
+    o.steps = 1;
+    draw_once(&n, &o, N, images);
+    o.sampler = &few_sampler_multistep;
+    o.options = NULL;
+    draw_once(&n, &o, N, ddim);
+    assert_memory_equal(images, ddim, sizeof images);
+    few_sampler_options_free(&few_sampler_addim, last);
+    few_net_free(&n);
+}
+
+/* Both have the same steps but the last, where ddim gives D x_hat + r z for x_hat. */
+static void multistep_is_ddim_but_for_the_end(void **state)
+{
+    (void)state;
+    enum { N = 4, STEPS = 4 };
+    few_net n;
+    float ddim[N * 64], multistep[N * 64];
+    make(&n, plain, "x", STEPS);
+    for (int k = 0; k < STEPS; k++) {
+        few_sampler_step a, b;
+        few_sampler_ddim.step(&n.spec, NULL, k, STEPS, &a);
+        few_sampler_multistep.step(&n.spec, NULL, k, STEPS, &b);
+        assert_true(a.t == b.t && a.s == b.s && a.k0 == 0 && a.k1 == 0 && b.k0 == 0 && b.k1 == 0);
+        if (k < STEPS - 1)
+            assert_true(a.z == b.z && a.x == b.x);
+        else
+            assert_true(b.z == 0 && b.x == 1);
+    }
+    few_draw o = { .sampler = &few_sampler_ddim, .steps = STEPS, .seed = 1 };
+    draw_once(&n, &o, N, ddim);
+    o.sampler = &few_sampler_multistep;
+    draw_once(&n, &o, N, multistep);
+    double alpha, sigma, sigma_0, largest = 0, apart = 0;
+    cosine(1.0 / STEPS, &alpha, &sigma);
+    cosine(0, &alpha, &sigma_0);
+    for (int i = 0; i < N * 64; i++) { /* |z| of noise and images is well under 6 */
+        largest = fmax(largest, fabs((double)multistep[i]));
+        apart = fmax(apart, fabs((double)multistep[i] - (double)ddim[i]));
+    }
+    assert_true(apart > 0);
+    assert_true(apart < sigma_0 / sigma * (largest + 6));
+    few_net_free(&n);
+}
+
+static void steps_tile_the_path(void **state)
+{
+    (void)state;
+    few_net n;
+    make(&n, point, "v", 0);
+    for (int j = 0; j < few_n_samplers; j++)
+        for (int steps = 1; steps < 70; steps++) {
+            few_error err = { 0 };
+            void *options;
+            double t = 1;
+            assert_int_equal(few_sampler_options_make(few_samplers[j], &options, &err), FEW_OK);
+            for (int k = 0; k < steps; k++) {
+                few_sampler_step s;
+                few_samplers[j]->step(&n.spec, options, k, steps, &s);
+                assert_true(s.t == t && s.s < s.t);
+                assert_true(isfinite(s.z) && isfinite(s.x) && s.k0 >= 0 && s.k1 >= 0);
+                t = s.s;
+            }
+            assert_true(t == 0);
+            few_sampler_options_free(few_samplers[j], options);
+        }
+    few_net_free(&n);
+}
+
+/* ---- the same bits --------------------------------------------------------------------------*/
+
+static void same(const float *a, const float *b, int64_t n, const char *what)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (memcmp(a + i, b + i, sizeof *a))
+            fail_msg("%s: number %lld is %.9g, was %.9g", what, (long long)i, (double)b[i],
+                     (double)a[i]);
+}
+
+static void bits_of(const few_net *n, const few_sampler *s, double guidance)
+{
+    enum { N = 7 };
+    static const struct {
+        int workers;
+        int64_t slice;
+    } cuts[] = { { 1, 1 }, { 1, 2 }, { 1, 3 }, { 1, 7 }, { 1, 16 }, { 2, 1 }, { 2, 3 }, { 2, 0 } };
+    const int d = n->spec.height * n->spec.width * n->spec.channels;
+    const few_draw o = {
+        .sampler = s, .steps = 3, .seed = 1ull << 40 | 9, .first = 5, .guidance = guidance
+    };
+    float want[N * ORACLE_MAX], have[N * ORACLE_MAX], noise[N * ORACLE_MAX];
+    int32_t label[N];
+    few_drawer *drawer = open_drawer(n, 1, 0, guidance != 0);
+    draw(drawer, &o, N, want);
+    draw(drawer, &o, N, have);
+    same(want, have, N * d, "drawn again");
+    for (int split = 1; split < N; split++) {
+        few_draw second = o;
+        second.first += split;
+        draw(drawer, &o, split, have);
+        draw(drawer, &second, N - split, have + split * d);
+        same(want, have, N * d, "in two parts");
+    }
+    few_draw given = o;
+    for (int i = 0; i < N; i++) {
+        noise_of(o.seed, (uint64_t)(o.first + i), d, noise + i * d);
+        label[i] = n->spec.classes ? (int)(o.first + i) % n->spec.classes : 0;
+    }
+    given.seed = 0;
+    given.noise = noise;
+    draw(drawer, &given, N, have);
+    same(want, have, N * d, "noise given");
+    given.first = 0; /* labels follow the index */
+    given.label = label;
+    draw(drawer, &given, N, have);
+    same(want, have, N * d, "noise and labels given");
+    noise[2 * d] = NAN; /* spoils its own image alone */
+    draw(drawer, &given, N, have);
+    assert_true(isnan(have[2 * d]));
+    same(want, have, 2 * d, "before a spoilt image");
+    same(want + 3 * d, have + 3 * d, (N - 3) * d, "after a spoilt image");
+    static const uint64_t other[] = { 9, 1ull << 40 | 8 };
+    for (size_t k = 0; k < FEW_COUNT(other); k++) {
+        few_draw different = o;
+        different.seed = other[k];
+        draw(drawer, &different, N, have);
+        for (int i = 0; i < N; i++)
+            assert_memory_not_equal(want + i * d, have + i * d, (size_t)d * sizeof(float));
+    }
+    few_drawer_free(drawer);
+    for (size_t k = 0; k < FEW_COUNT(cuts); k++) {
+        char what[64];
+        snprintf(what, sizeof what, "%d workers, slice %d", cuts[k].workers, (int)cuts[k].slice);
+        drawer = open_drawer(n, cuts[k].workers, cuts[k].slice, guidance != 0);
+        draw(drawer, &o, N, have);
+        few_drawer_free(drawer);
+        same(want, have, N * d, what);
+    }
+}
+
+static void bits_do_not_depend_on_the_cut(void **state)
+{
+    (void)state;
+    few_net n;
+    make(&n, labelled, "v", 0);
+    bits_of(&n, &few_sampler_ddim, 1.5);
+    bits_of(&n, &few_sampler_addim, 0);
+    few_net_free(&n);
+    make(&n, plain, "eps", 0);
+    bits_of(&n, &few_sampler_ddim, 0);
+    few_net_free(&n);
+    make(&n, point, "x", 3);
+    bits_of(&n, &few_sampler_multistep, 0);
+    few_net_free(&n);
+}
+
+/* Enough images for several groups, the last one not full; noise and labels from the seed and
+ * given. */
+static void groups_do_not_show(void **state)
+{
+    (void)state;
+    enum { N = 18, D = 64 };
+    static float want[N * D], have[N * D], noise[N * D];
+    static const few_drawer_options cuts[] = {
+        { .precision = FEW_PRECISION_F32, .workers = 1, .slice = 1 },  /* groups of 16 */
+        { .precision = FEW_PRECISION_F32, .workers = 2, .images = 5 }, /* groups of 5 */
+    };
+    int32_t label[N];
+    few_net n;
+    few_draw o = { .sampler = &few_sampler_addim, .steps = 2, .seed = 4 };
+    make(&n, labelled, "v", 0);
+    for (int i = 0; i < N; i++) {
+        noise_of(o.seed, (uint64_t)i, D, noise + i * D);
+        label[i] = i * i % 3;
+    }
+    for (int given = 0; given < 2; given++) {
+        o.noise = given ? noise : NULL;
+        o.label = given ? label : NULL;
+        few_drawer *d = open_drawer(&n, 1, 8, false); /* one group */
+        draw(d, &o, N, want);
+        few_drawer_free(d);
+        for (size_t k = 0; k < FEW_COUNT(cuts); k++) {
+            few_error err = { 0 };
+            assert_int_equal(few_drawer_create(&n.spec, n.master, &cuts[k], &d, &err), FEW_OK);
+            draw(d, &o, N, have);
+            same(want, have, N * D, k ? "in groups of 5" : "in groups of 16");
+            few_drawer_free(d);
+        }
+    }
+    few_net_free(&n);
+}
+
+static void guidance_identities(void **state)
+{
+    (void)state;
+    enum { N = 3 };
+    few_net n;
+    float want[N * 64], have[N * 64];
+    double null[N * 64];
+    const int32_t none[N] = { 3, 3, 3 };
+    few_draw o = { .sampler = &few_sampler_ddim, .steps = 3 };
+    make(&n, labelled, "v", 0);
+    draw_once(&n, &o, N, want);
+    few_drawer *d = open_drawer(&n, 1, 2, true);
+    draw(d, &o, N, have);
+    same(want, have, N * 64, "guidance of 0");
+    /* Guidance of -1 is the null class alone. */
+    o.label = none;
+    draw(d, &o, N, want);
+    for (int i = 0; i < N * 64; i++)
+        null[i] = (double)want[i];
+    o.label = NULL;
+    o.guidance = -1;
+    draw(d, &o, N, have);
+    assert_true(rms_error(have, null, N * 64) < 1e-5);
+    few_drawer_free(d);
+    few_net_free(&n);
+}
+
+/* ---- progress and cancelling ----------------------------------------------------------------*/
+
+struct watch {
+    int64_t last, total;
+    int calls, cancel_at;
+};
+
+static int watched(void *user, int64_t done, int64_t total)
+{
+    struct watch *w = user;
+    assert_true(done > w->last && done <= total);
+    assert_true(w->calls == 0 || total == w->total);
+    w->last = done;
+    w->total = total;
+    return ++w->calls == w->cancel_at;
+}
+
+static void progress_and_cancelling(void **state)
+{
+    (void)state;
+    enum { STEPS = 3, CALLS = 3 * STEPS }; /* groups of 16, 16 and 3 */
+    few_net n;
+    few_error err = { 0 };
+    float want[MANY * 6], have[MANY * 6];
+    struct watch w = { 0 };
+    few_draw o = { .sampler = &few_sampler_ddim, .steps = STEPS, .seed = 4 };
+    make(&n, point, "v", 0);
+    few_drawer *d = open_drawer(&n, 1, 1, false);
+    draw(d, &o, MANY, want);
+    o.progress = watched;
+    o.user = &w;
+    draw(d, &o, MANY, have);
+    same(want, have, MANY * 6, "watched");
+    assert_int_equal(w.calls, CALLS);
+    assert_int_equal(w.last, MANY * STEPS);
+    assert_int_equal(w.total, MANY * STEPS);
+    for (int at = 1; at <= CALLS; at++) {
+        w = (struct watch){ .cancel_at = at };
+        expect(few_drawer_draw(d, &o, MANY, have, &err), FEW_ECANCELED, &err, "canceled");
+        assert_int_equal(w.calls, at);
+        w = (struct watch){ 0 };
+        draw(d, &o, MANY, have);
+        same(want, have, MANY * 6, "after cancelling");
+    }
+    few_drawer_free(d);
+    few_net_free(&n);
+}
+
+/* ---- refusals -------------------------------------------------------------------------------*/
+
+static void check(const few_net *n, const few_sampler *s, int steps, few_status want,
+                  const char *text, const char *warning)
+{
+    few_error err = { 0 };
+    few_strbuf said;
+    few_strbuf_init(&said);
+    expect(s->check(&n->spec, steps, &said, &err), want, &err, text);
+    if (warning)
+        assert_non_null(strstr(said.s, warning));
+    else
+        assert_int_equal(said.n, 0);
+    few_strbuf_free(&said);
+}
+
+static void samplers_refuse_the_wrong_checkpoint(void **state)
+{
+    (void)state;
+    few_error err = { 0 };
+    few_net n;
+    make(&n, point, "v", 0);
+    check(&n, &few_sampler_ddim, 1, FEW_OK, "", NULL);
+    check(&n, &few_sampler_addim, 100000, FEW_OK, "", NULL);
+    check(&n, &few_sampler_ddim, 100001, FEW_EINVAL, "100001", NULL);
+    check(&n, &few_sampler_multistep, 4, FEW_EUNSUPPORTED, "ddim", NULL);
+    assert_ptr_equal(few_sampler_default(&n.spec), &few_sampler_ddim);
+    assert_int_equal(few_sampler_default_steps(&n.spec, &few_sampler_ddim), 128);
+    n.spec.steps = 4;
+    check(&n, &few_sampler_ddim, 4, FEW_EUNSUPPORTED, "'multistep' with 4 steps", NULL);
+    check(&n, &few_sampler_addim, 4, FEW_EUNSUPPORTED, "'multistep' with 4 steps", NULL);
+    check(&n, &few_sampler_multistep, 4, FEW_OK, "", NULL);
+    static const int worse[] = { 1, 2, 8, 12 }, wrong[] = { 3, 5, 6, 7, 9 };
+    for (size_t k = 0; k < FEW_COUNT(worse); k++)
+        check(&n, &few_sampler_multistep, worse[k], FEW_OK, "", "made for 4 steps");
+    for (size_t k = 0; k < FEW_COUNT(wrong); k++)
+        check(&n, &few_sampler_multistep, wrong[k], FEW_EUNSUPPORTED, "use 4", NULL);
+    assert_ptr_equal(few_sampler_default(&n.spec), &few_sampler_multistep);
+    assert_int_equal(few_sampler_default_steps(&n.spec, &few_sampler_multistep), 4);
+    few_net_free(&n);
+
+    assert_null(few_sampler_find("euler", &err));
+    for (int k = 0; k < few_n_samplers; k++) {
+        assert_non_null(strstr(err.text, few_samplers[k]->name));
+        assert_ptr_equal(named(few_samplers[k]->name), few_samplers[k]);
+    }
+}
+
+static void wrong_settings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sampler, *setting, *part;
+        few_status status;
+    } rows[] = {
+        { "addim", "x_frac", "KEY=VALUE", FEW_EINVAL },
+        { "addim", "", "KEY=VALUE", FEW_EINVAL },
+        { "addim", "x_frac=2", "x_frac", FEW_ECONFIG },
+        { "addim", "x_frac=nan", "x_frac", FEW_ECONFIG },
+        { "addim", "last=none", "x_hat", FEW_ECONFIG },
+        { "addim", "eta=1", "eta", FEW_ECONFIG },
+        { "ddim", "x_frac=1", "'ddim' has no settings", FEW_EINVAL },
+    };
+    for (size_t k = 0; k < FEW_COUNT(rows); k++) {
+        char text[32];
+        const few_strings one = { .v = (char *[]){ text }, .n = 1 };
+        const few_sampler *s = named(rows[k].sampler);
+        void *o = NULL;
+        few_error err = { 0 };
+        snprintf(text, sizeof text, "%s", rows[k].setting);
+        assert_int_equal(few_sampler_options_make(s, &o, &err), FEW_OK);
+        expect(few_sampler_options_set(s, o, &one, &err), rows[k].status, &err, rows[k].part);
+        few_sampler_options_free(s, o);
+    }
+}
+
+static void no_guidance(const few_net *n, const char *part)
+{
+    const few_drawer_options o = { .precision = FEW_PRECISION_F32, .workers = 1, .guidance = true };
+    few_drawer *d = NULL;
+    few_error err = { 0 };
+    const int64_t before = few_alloc_get_stats().bytes;
+    expect(few_drawer_create(&n->spec, n->master, &o, &d, &err), FEW_EUNSUPPORTED, &err, part);
+    assert_null(d);
+    assert_int_equal(few_alloc_get_stats().bytes, before);
+}
+
+static void drawers_refuse_what_makes_no_sense(void **state)
+{
+    (void)state;
+    enum { N = 3 };
+    few_net n;
+    few_error err = { 0 };
+    float want[N * 64], have[N * 64];
+    make(&n, plain, "v", 0);
+    no_guidance(&n, "this model was trained without");
+    few_net_free(&n);
+    make(&n, labelled, "v", 0);
+    n.spec.null_class = false;
+    no_guidance(&n, "this model was trained without");
+    n.spec.steps = 4;
+    no_guidance(&n, "this student was trained without");
+
+    few_drawer *d = open_drawer(&n, 1, 0, false);
+    const few_draw good = { .sampler = &few_sampler_multistep, .steps = 4 };
+    draw(d, &good, N, want);
+    const struct {
+        int64_t n;
+        int steps;
+        double guidance;
+        int32_t label[N];
+        const char *part;
+    } rows[] = {
+        { 0, 4, 0, { 0 }, "nothing to draw" },     { -1, 4, 0, { 0 }, "nothing to draw" },
+        { N, 0, 0, { 0 }, "nothing to draw" },     { N, -4, 0, { 0 }, "nothing to draw" },
+        { N, 4, 1.5, { 0 }, "without guidance" },  { N, 4, -1, { 0 }, "without guidance" },
+        { N, 4, 0, { 0, -1, 0 }, "label -1" },     { N, 4, 0, { 0, 1, 4 }, "label 4" },
+        { N, 4, 0, { INT32_MAX }, "from 0 to 2" },
+    };
+    for (size_t k = 0; k < FEW_COUNT(rows); k++) {
+        few_draw o = good;
+        o.steps = rows[k].steps;
+        o.guidance = rows[k].guidance;
+        o.label = rows[k].label;
+        expect(few_drawer_draw(d, &o, rows[k].n, have, &err), FEW_EINVAL, &err, rows[k].part);
+        draw(d, &good, N, have);
+        same(want, have, N * 64, "after a refusal");
+    }
+    few_draw o = good;
+    o.first = -1;
+    expect(few_drawer_draw(d, &o, N, have, &err), FEW_EINVAL, &err, "first image is -1");
+    o.first = INT64_MAX - N + 1;
+    expect(few_drawer_draw(d, &o, N, have, &err), FEW_EINVAL, &err, "first image");
+    o.first--;
+    draw(d, &o, N, have);
+    few_drawer_free(d);
+    few_net_free(&n);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------*/
+
+static void drawers_survive_every_failed_allocation(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        few_net n;
+        few_error err = { 0 };
+        int failures = 0;
+        float a[2 * 64], b[2 * 64];
+        const few_draw o = { .sampler = &few_sampler_ddim, .steps = 2 };
+        const few_drawer_options options = { .precision = FEW_PRECISION_F32,
+                                             .workers = 1,
+                                             .guidance = k };
+        make(&n, k ? labelled : point, "v", 0);
+        draw_once(&n, &o, 2, a); /* libraries set themselves up */
+        const int64_t before = few_alloc_get_stats().bytes;
+        few_drawer *d = NULL;
+        for (int64_t at = 1;; at++) {
+            few_alloc_fail_at(at);
+            const few_status st = few_drawer_create(&n.spec, n.master, &options, &d, &err);
+            few_alloc_fail_at(0);
+            if (st == FEW_OK)
+                break;
+            if (st != FEW_ENOMEM)
+                fail_msg("request %lld: %s", (long long)at, err.text);
+            assert_null(d);
+            assert_int_equal(few_alloc_get_stats().bytes, before);
+            failures++;
+        }
+        assert_true(failures > 50);
+        const int64_t requests = few_alloc_get_stats().requests;
+        assert_int_equal(few_drawer_draw(d, &o, 2, b, &err), FEW_OK);
+        assert_int_equal(few_alloc_get_stats().requests, requests); /* drawing needs no memory */
+        same(a, b, k ? 2 * 64 : 2 * 6, "after failures");
+        few_drawer_free(d);
+        assert_int_equal(few_alloc_get_stats().bytes, before);
+        few_net_free(&n);
+    }
+    few_error err = { 0 };
+    void *options;
+    few_alloc_fail_at(1);
+    assert_int_equal(few_sampler_options_make(&few_sampler_addim, &options, &err), FEW_ENOMEM);
+    few_alloc_fail_at(0);
+    assert_null(options);
+    few_drawer_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(images_follow_the_formulas),
+        cmocka_unit_test(zero_networks_have_closed_forms),
+        cmocka_unit_test(addim_without_variance_is_ddim),
+        cmocka_unit_test(multistep_is_ddim_but_for_the_end),
+        cmocka_unit_test(steps_tile_the_path),
+        cmocka_unit_test(bits_do_not_depend_on_the_cut),
+        cmocka_unit_test(groups_do_not_show),
+        cmocka_unit_test(guidance_identities),
+        cmocka_unit_test(progress_and_cancelling),
+        cmocka_unit_test(samplers_refuse_the_wrong_checkpoint),
+        cmocka_unit_test(wrong_settings),
+        cmocka_unit_test(drawers_refuse_what_makes_no_sense),
+        cmocka_unit_test(drawers_survive_every_failed_allocation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
