@@ -36,7 +36,8 @@ extern "C" {
     X(ECONFIG, "configuration refused")                                                            \
     X(EUNSUPPORTED, "makes no sense here")                                                         \
     X(ECANCELED, "canceled")                                                                       \
-    X(EDIVERGED, "training diverged")
+    X(EDIVERGED, "training diverged")                                                              \
+    X(EBUSY, "in use by another process")
 
 typedef enum few_status {
 #define X(name, text) FEW_##name,

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -135,6 +136,26 @@ few_status few_write_file(const char *path, const void *data, size_t n, few_erro
         return few_fail(err, FEW_EIO, "cannot write '%s': %s", path, strerror(why));
     }
     return few_atomic_commit(&a, err);
+}
+
+few_status few_lock(const char *path, int *lock, few_error *err)
+{
+    *lock = -1;
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return few_fail(err, FEW_EIO, "cannot write '%s': %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(fd);
+        return few_fail(err, FEW_EBUSY, "'%s' is locked by another process", path);
+    } /* a file system without locks is no reason to stop */
+    *lock = fd;
+    return FEW_OK;
+}
+
+void few_unlock(int lock)
+{
+    if (lock >= 0)
+        close(lock);
 }
 
 few_status few_sync_folder(const char *path, few_error *err)

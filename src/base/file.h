@@ -34,6 +34,10 @@ few_status few_map_open(few_map *m, const char *path, few_error *err);
 void few_map_close(few_map *m);
 
 few_status few_make_folders(const char *path, few_error *err); /* like mkdir -p */
+/* A lock on a file, made when it is missing: held by one process at a time, let go when that ends,
+ * however it ends. FEW_EBUSY: another one has it. */
+few_status few_lock(const char *path, int *lock, few_error *err);
+void few_unlock(int lock); /* -1 is fine */
 few_status few_sync_folder(const char *path, few_error *err);
 bool few_is_folder(const char *path);
 bool few_is_file(const char *path);

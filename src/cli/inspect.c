@@ -84,10 +84,12 @@ static int run(const void *options, int n_args, char **args)
     few_net n;
     char *path = NULL;
     (void)n_args;
-    if (few_is_folder(args[0]) && !few_cli_state.json)
-        printf("run %s: newest checkpoint at step %" PRId64 "\n", args[0],
-               few_state_newest(args[0]));
-    few_status st = few_cli_model_path(args[0], &path, &err);
+    int64_t step = -1;
+    few_status st = few_is_folder(args[0]) ? few_state_newest(args[0], &step, &err) : FEW_OK;
+    if (step >= 0 && !few_cli_state.json)
+        printf("run %s: newest checkpoint at step %" PRId64 "\n", args[0], step);
+    if (st == FEW_OK)
+        st = few_cli_model_path(args[0], &path, &err);
     if (st == FEW_OK)
         st = few_net_load(&n, path, &err);
     if (st != FEW_OK) {

@@ -131,15 +131,15 @@ static bool sane(few_graph *g, const char *name, const few_shape *s)
 {
     int64_t n = 1;
     if (s->rank < 0 || s->rank > FEW_MAX_RANK) {
-        few_graph_fail(g, FEW_EINVAL, "'%s' has rank %d, at most %d is possible", name, s->rank,
-                       FEW_MAX_RANK);
+        few_graph_fail(g, FEW_EINVAL, "%s%s'%s' has rank %d, at most %d is possible", g->label,
+                       g->label[0] ? ": " : "", name, s->rank, FEW_MAX_RANK);
         return false;
     }
     for (int k = 0; k < s->rank; k++)
         if (s->d[k] < 1 || __builtin_mul_overflow(n, s->d[k], &n) || n > INT64_C(1) << 40) {
             char buf[96];
-            few_graph_fail(g, FEW_EINVAL, "'%s' has the impossible shape %s", name,
-                           few_shape_text(s, buf));
+            few_graph_fail(g, FEW_EINVAL, "%s%s'%s' has the impossible shape %s", g->label,
+                           g->label[0] ? ": " : "", name, few_shape_text(s, buf));
             return false;
         }
     return true;

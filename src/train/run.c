@@ -25,6 +25,7 @@ struct run {
     int64_t loss_count, log_images, start_step;
     double log_time, started;
     few_drawer *drawer;
+    int lock; /* of the folder: one process trains a run */
 };
 
 static void note(const struct run *r, const char *fmt, ...) FEW_PRINTF(2, 3);
@@ -97,6 +98,18 @@ static few_status trim_log(const char *path, int64_t step, few_error *err)
     return st;
 }
 
+static few_status lock_folder(struct run *r, few_error *err)
+{
+    char *path = few_path_join(r->folder, "lock");
+    few_unlock(r->lock);
+    const few_status st =
+        path ? few_lock(path, &r->lock, err) : few_fail(err, FEW_ENOMEM, "out of memory");
+    few_free(path);
+    if (st == FEW_EBUSY)
+        return few_fail(err, st, "another process is training '%s'", r->folder);
+    return st;
+}
+
 static few_status open_log(struct run *r, few_error *err)
 {
     char *path = few_path_join(r->folder, "log.tsv");
@@ -117,17 +130,23 @@ static few_status begin(struct run *r, few_error *err)
 {
     char *config = few_path_join(r->folder, "config.yaml");
     few_status st = config ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory");
-    if (st == FEW_OK && r->watch->fresh && few_is_folder(r->folder))
-        st = few_is_file(config)
-                 ? few_remove_folder(r->folder, err)
+    bool old = st == FEW_OK && few_is_file(config);
+    if (old)
+        st = lock_folder(r, err);
+    if (st == FEW_OK && r->watch->fresh && few_is_folder(r->folder)) {
+        st = old ? few_remove_folder(r->folder, err)
                  : few_fail(err, FEW_EINVAL, "not deleting '%s': it is no run (no config.yaml)",
                             r->folder);
-    const bool old = st == FEW_OK && few_is_file(config);
-    if (old)
+        old = false;
+    }
+    if (st == FEW_OK && old)
         st = check_config(r, config, err);
     few_strbuf passed;
     few_strbuf_init(&passed);
-    if (st == FEW_OK && few_state_newest(r->folder) >= 0) {
+    int64_t newest = -1;
+    if (st == FEW_OK)
+        st = few_state_newest(r->folder, &newest, err);
+    if (st == FEW_OK && newest >= 0) {
         st = few_state_load(&r->trainer, r->folder, &passed, err);
         if (passed.n)
             note(r, "passed over what is not complete: %s", passed.s);
@@ -141,6 +160,8 @@ static few_status begin(struct run *r, few_error *err)
     }
     if (st == FEW_OK && !old)
         st = few_make_folders(r->folder, err);
+    if (st == FEW_OK && !old)
+        st = lock_folder(r, err);
     if (st == FEW_OK && !old)
         st = write_config(r, config, err);
     few_strbuf_free(&passed);
@@ -231,15 +252,17 @@ static few_status go_back(struct run *r, few_error *err)
     if (rollbacks > t->train.rollbacks)
         return few_fail(err, FEW_EDIVERGED, "%s; gave up after going back %d times; lower train.lr",
                         why.text, rollbacks - 1);
-    if (few_state_newest(r->folder) < 0)
-        return few_fail(err, FEW_EDIVERGED,
-                        "%s; there is no checkpoint to go back to; lower train.lr", why.text);
     FEW_TRY(few_state_load(t, r->folder, NULL, err));
     t->state.rollbacks = rollbacks;
     t->state.skipped = skipped;
     note(r, "%s; went back to step %" PRId64, why.text, t->state.step);
     few_error_clear(err);
-    return FEW_OK;
+    if (r->log)
+        fclose(r->log);
+    r->log = NULL;
+    r->loss_sum = r->norm_sum = 0;
+    r->loss_count = r->log_images = 0;
+    return open_log(r, err); /* without the rows of the steps that did not count */
 }
 
 static void report(struct run *r, const few_step_result *s)
@@ -267,7 +290,9 @@ static few_status loop(struct run *r, few_error *err)
     const few_train_options *o = &t->train;
     r->start_step = t->state.step;
     r->started = r->log_time = few_now();
-    if (t->state.step == 0 && few_state_newest(r->folder) < 0)
+    int64_t newest;
+    FEW_TRY(few_state_newest(r->folder, &newest, err));
+    if (t->state.step == 0 && newest < 0)
         FEW_TRY(save(r, err)); /* something to go back to */
     while (t->state.step < o->steps) {
         few_step_result s;
@@ -318,7 +343,7 @@ static int64_t old_slice(const char *folder)
 
 few_status few_run(const few_config *c, const char *folder, const few_run_watch *w, few_error *err)
 {
-    struct run r = { .config = c, .folder = folder, .watch = w };
+    struct run r = { .config = c, .folder = folder, .watch = w, .lock = -1 };
     few_status st = few_config_trainer(c, &r.trainer, err);
     if (st == FEW_OK && !r.trainer.train.slice && !w->fresh)
         r.trainer.train.slice = old_slice(folder);
@@ -332,5 +357,6 @@ few_status few_run(const few_config *c, const char *folder, const few_run_watch 
         st = few_fail(err, FEW_EIO, "cannot write '%s/log.tsv': %m", folder);
     few_drawer_free(r.drawer);
     few_trainer_free(&r.trainer);
+    few_unlock(r.lock);
     return st;
 }

@@ -6,8 +6,10 @@
 #include "base/file.h"
 #include "base/safetensors.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -292,6 +294,20 @@ static void prune(const char *run, int64_t step, int keep)
     few_free(folder);
 }
 
+/* Give a complete folder its name. The same step saved again changes places with what was there,
+ * which prune then deletes; where the file system cannot do that, there is a moment without. */
+static few_status put(const char *from, const char *to, few_error *err)
+{
+    if (few_is_folder(to)) {
+        if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) == 0)
+            return FEW_OK;
+        FEW_TRY(few_remove_folder(to, err));
+    }
+    if (rename(from, to) != 0)
+        return few_fail(err, FEW_EIO, "cannot rename '%s' to '%s': %m", from, to);
+    return FEW_OK;
+}
+
 few_status few_state_save(const few_trainer *t, const char *run, few_error *err)
 {
     char name[32], temp[48];
@@ -309,10 +325,8 @@ few_status few_state_save(const few_trainer *t, const char *run, few_error *err)
         st = write_state(&t->state, state, err);
     if (st == FEW_OK)
         st = write_manifest(from, t->state.step, err);
-    if (st == FEW_OK && few_is_folder(to))
-        st = few_remove_folder(to, err); /* the same step saved again */
-    if (st == FEW_OK && rename(from, to) != 0)
-        st = few_fail(err, FEW_EIO, "cannot rename '%s' to '%s': %m", from, to);
+    if (st == FEW_OK)
+        st = put(from, to, err);
     if (st == FEW_OK)
         st = few_sync_folder(all, err);
     few_error ignored;
@@ -370,14 +384,14 @@ few_status few_state_model_path(const char *run, char **path, few_error *err)
     return *path ? FEW_OK : no_memory(err);
 }
 
-int64_t few_state_newest(const char *run)
+few_status few_state_newest(const char *run, int64_t *step, few_error *err)
 {
     char **names;
     int n;
-    few_error ignored;
-    if (list_states(run, false, &names, &n, NULL, &ignored) != FEW_OK)
-        return -1;
-    const int64_t step = n ? step_of(names[n - 1]) : -1;
+    *step = -1;
+    FEW_TRY(list_states(run, false, &names, &n, NULL, err));
+    if (n)
+        *step = step_of(names[n - 1]);
     few_free_names(names, n);
-    return step;
+    return FEW_OK;
 }

@@ -10,6 +10,15 @@
 #include <sys/resource.h>
 
 enum { STEPS = 8 };
+static int64_t newest_step(const char *run)
+{
+    int64_t step;
+    few_error err = { 0 };
+    if (few_state_newest(run, &step, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    return step;
+}
+
 static few_config c; /* of the test that runs */
 static few_error err;
 static const char *const files[] = { "model.safetensors", "state.safetensors", "manifest.json" };
@@ -165,8 +174,8 @@ static void same_file(const char *a, const char *b)
 /* The two runs have reached their end with the same bits. */
 static void same_end(const char *a, const char *b)
 {
-    assert_int_equal(few_state_newest(a), STEPS);
-    assert_int_equal(few_state_newest(b), STEPS);
+    assert_int_equal(newest_step(a), STEPS);
+    assert_int_equal(newest_step(b), STEPS);
     for (size_t k = 0; k < FEW_COUNT(files); k++)
         same_file(in_state(a, STEPS, files[k]), in_state(b, STEPS, files[k]));
 }
@@ -266,7 +275,7 @@ static void stopped_runs_go_on(void **state)
             const char *folder = new_folder();
             snprintf(text, sizeof text, "stopped and saved at step %d", k);
             expect_status(run(folder, k, false), FEW_ECANCELED, text);
-            assert_int_equal(few_state_newest(folder), k);
+            assert_int_equal(newest_step(folder), k);
             expect_status(run(folder, 0, true), FEW_OK, "");
             snprintf(text, sizeof text, "going on from step %d of %d", k, STEPS);
             said(text);
@@ -439,7 +448,7 @@ static void the_last_states_are_kept(void **state)
         /* What a killed save leaves is no state, however whole it looks, and goes away. */
         snprintf(left, sizeof left, "%s/checkpoints/tmp-1-step-00000005", folder);
         assert_int_equal(rename(in_state(folder, 5, ""), left), 0);
-        assert_int_equal(few_state_newest(folder), keep > 1 ? 4 : -1);
+        assert_int_equal(newest_step(folder), keep > 1 ? 4 : -1);
         run_to_end(folder);
         assert_int_equal(strstr(seen.notes, "going on from step 4") != NULL, keep > 1);
         assert_null(strstr(seen.notes, "passed over"));
@@ -514,6 +523,7 @@ static void bad_runs_go_back(void **state)
     run_to_end(folder);
     said("not finite in 2 steps in a row, up to step 6");
     said("went back to step 4");
+    log_is_whole(folder);
     open_state(&t, folder);
     assert_int_equal(t.state.rollbacks, 1);
     assert_int_equal(t.state.skipped, 2);
@@ -541,7 +551,7 @@ static void bad_runs_give_up(void **state)
         const char *folder = new_folder();
         snprintf(text, sizeof text, "gave up after going back %d times", rollbacks);
         expect_status(run(folder, 0, false), FEW_EDIVERGED, text);
-        assert_int_equal(few_state_newest(folder), 4);
+        assert_int_equal(newest_step(folder), 4);
         open_state(&t, folder);
         few_trainer_free(&t);
         expect_status(run(folder, 0, true), FEW_EDIVERGED, text);
@@ -549,6 +559,43 @@ static void bad_runs_give_up(void **state)
         run_to_end(folder);
         same_end(whole, folder);
     }
+}
+
+/* One process trains a run; the lock ends with it. */
+static void a_run_in_use_is_refused(void **state)
+{
+    (void)state;
+    int lock, second;
+    const char *folder = new_folder();
+    run_and_stop(folder, 3);
+    char *path = few_path_join(folder, "lock");
+    assert_int_equal(few_lock(path, &lock, &err), FEW_OK);
+    assert_int_equal(few_lock(path, &second, &err), FEW_EBUSY);
+    expect_status(run(folder, 0, false), FEW_EBUSY, "another process is training");
+    expect_status(run(folder, 0, true), FEW_EBUSY, folder);
+    assert_int_equal(newest_step(folder), 3);
+    few_unlock(lock);
+    run_to_end(folder);
+    same_end(whole, folder);
+    few_free(path);
+}
+
+/* The same step saved again takes the place of what was there, damaged or not. */
+static void a_step_can_be_saved_again(void **state)
+{
+    (void)state;
+    few_trainer t;
+    const char *folder = new_folder();
+    run_and_stop(folder, 5);
+    open_state(&t, folder);
+    spoil(folder, 5, files[0], DELETED);
+    for (int k = 0; k < 2; k++)
+        assert_int_equal(few_state_save(&t, folder, &err), FEW_OK);
+    few_trainer_free(&t);
+    assert_int_equal(count_states(folder), 2);
+    run_to_end(folder);
+    assert_null(strstr(seen.notes, "passed over"));
+    same_end(whole, folder);
 }
 
 static void bad_numbers_are_not_saved(void **state)
@@ -613,7 +660,7 @@ static void full_disks_keep_the_old_state(void **state)
             expect_status(st, FEW_EIO, disks[k].file);
             expect_status(st, FEW_EIO, folder);
             expect_status(st, FEW_EIO, "File too large");
-            assert_int_equal(few_state_newest(folder), at == 5 ? 4 : 6);
+            assert_int_equal(newest_step(folder), at == 5 ? 4 : 6);
             assert_int_equal(count_states(folder), 2);
             expect_status(run(folder, 0, true), FEW_OK, "");
             said(at == 5 ? "going on from step 4" : "going on from step 6");
@@ -711,6 +758,8 @@ int main(void)
         cmocka_unit_test_setup(bad_steps_are_skipped, small),
         cmocka_unit_test_setup(bad_runs_go_back, small),
         cmocka_unit_test_setup(bad_runs_give_up, small),
+        cmocka_unit_test_setup(a_run_in_use_is_refused, small),
+        cmocka_unit_test_setup(a_step_can_be_saved_again, small),
         cmocka_unit_test_setup(bad_numbers_are_not_saved, small),
         cmocka_unit_test_setup(full_disks_keep_the_old_state, small),
         cmocka_unit_test_setup(loading_survives_every_failed_allocation, small),
