@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/thread.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "sampler/draw.h"
 #include "train/config.h"
 
@@ -56,8 +57,17 @@ static few_status open_data(const struct options *o, const few_config *c, few_da
     return few_dataset_random(d, o->size, o->size, o->channels, o->classes, err);
 }
 
+struct figures {
+    double train, distill, sample[3];
+    const char *precision;
+    few_progress bar; /* over all measurements */
+    int64_t done;
+};
+static const int64_t sizes[3] = { 1, 16, 64 };
+
 /* Median images a second over `repeat` steps, after two to warm up. */
-static few_status time_steps(few_trainer *t, int repeat, double *out, few_error *err)
+static few_status time_steps(few_trainer *t, int repeat, struct figures *f, double *out,
+                             few_error *err)
 {
     double *v = few_malloc((size_t)repeat * sizeof *v);
     few_step_result r;
@@ -67,6 +77,7 @@ static few_status time_steps(few_trainer *t, int repeat, double *out, few_error 
         st = few_trainer_step(t, &r, err);
         if (k >= 0)
             v[k] = (double)t->train.batch / (few_now() - start);
+        few_progress_update(&f->bar, ++f->done, "%s step", t->method->name);
     }
     if (st == FEW_OK)
         *out = median(v, repeat);
@@ -75,7 +86,7 @@ static few_status time_steps(few_trainer *t, int repeat, double *out, few_error 
 }
 
 static few_status time_sampling(const few_trainer *t, int64_t n, const struct options *o,
-                                double *out, few_error *err)
+                                struct figures *f, double *out, few_error *err)
 {
     const few_spec *s = &t->spec;
     const few_drawer_options po = { .precision = few_precision_named(o->precision),
@@ -93,6 +104,7 @@ static few_status time_sampling(const few_trainer *t, int64_t n, const struct op
         st = few_drawer_draw(d, &draw, n, images, err);
         if (k >= 0)
             v[k] = (double)(n * draw.steps) / (few_now() - start);
+        few_progress_update(&f->bar, ++f->done, "sampling, batch %" PRId64, n);
     }
     if (st == FEW_OK)
         *out = median(v, o->repeat);
@@ -101,12 +113,6 @@ static few_status time_sampling(const few_trainer *t, int64_t n, const struct op
     few_free(v);
     return st;
 }
-
-struct figures {
-    double train, distill, sample[3];
-    const char *precision;
-};
-static const int64_t sizes[3] = { 1, 16, 64 };
 
 /* The network as a teacher, timed; then an 8-step student distilled from its own weights. */
 static few_status measure(const struct options *o, few_config *c, struct figures *f, few_error *err)
@@ -127,9 +133,9 @@ static few_status measure(const struct options *o, few_config *c, struct figures
     FEW_TRY(open_data(o, c, &d, err));
     FEW_GOTO(few_config_trainer_on(c, &d, NULL, &t, err));
     FEW_GOTO(few_trainer_start(&t, true, err));
-    FEW_GOTO(time_steps(&t, o->repeat, &f->train, err));
+    FEW_GOTO(time_steps(&t, o->repeat, f, &f->train, err));
     for (int k = 0; k < 3; k++)
-        FEW_GOTO(time_sampling(&t, sizes[k], o, &f->sample[k], err));
+        FEW_GOTO(time_sampling(&t, sizes[k], o, f, &f->sample[k], err));
     few_plan_report r;
     few_backend_cpu.report(t.plan, &r);
     f->precision = r.precision == FEW_PRECISION_BF16 ? "bf16" : "f32";
@@ -155,7 +161,7 @@ static few_status measure(const struct options *o, few_config *c, struct figures
     teacher = NULL; /* s owns it */
     FEW_GOTO(st);
     FEW_GOTO(few_trainer_start(&s, false, err));
-    FEW_GOTO(time_steps(&s, o->repeat, &f->distill, err));
+    FEW_GOTO(time_steps(&s, o->repeat, f, &f->distill, err));
 cleanup:
     if (teacher)
         few_net_free(teacher);
@@ -180,7 +186,10 @@ static int run(const void *options, int n_args, char **args)
     }
     if (few_config_load(&c, args[1], NULL, &err) != FEW_OK)
         return few_cli_fail(&err);
+    const few_progress_sink sink = few_progress_stderr(few_cli_state.quiet);
+    few_progress_begin(&f.bar, &sink, "bench", 2 * (o->repeat + 2) + 3 * (o->repeat + 1), "run");
     const few_status st = measure(o, &c, &f, &err);
+    few_progress_end(&f.bar);
     few_config_clear(&c);
     if (st != FEW_OK)
         return few_cli_fail(&err);

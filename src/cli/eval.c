@@ -294,9 +294,13 @@ static few_status evaluate_all(struct evaluation *e, char **args, few_error *err
     for (int k = 0; k < e->n; k++)
         few_strbuf_addf(&command, " %s", args[k]);
     few_strbuf_addf(&title, "%s: what the steps buy", few_features_data(e->features));
-    const few_status st =
-        few_quality_report(e->o->report, e->o->title ? e->o->title : title.s, command.s, e->row,
-                           e->n, e->test, few_precision_named(e->o->precision), e->o->threads, err);
+    few_progress bar;
+    const few_progress_sink sink = few_progress_stderr(few_cli_state.quiet);
+    few_progress_begin(&bar, &sink, "sheets", 1, "eval");
+    const few_status st = few_quality_report(
+        e->o->report, e->o->title ? e->o->title : title.s, command.s, e->row, e->n, e->test,
+        few_precision_named(e->o->precision), e->o->threads, on_progress, &bar, err);
+    few_progress_end(&bar);
     few_strbuf_free(&command);
     few_strbuf_free(&title);
     return st;

@@ -123,8 +123,23 @@ static few_status add_sheet(few_report *r, const few_sheet *s, const char *path,
     return st;
 }
 
+/* Progress over all sheets, in network evaluations. */
+struct relay {
+    few_progress_fn progress;
+    void *user;
+    int64_t before, total;
+};
+
+static int pass_on(void *user, int64_t done, int64_t total)
+{
+    const struct relay *s = user;
+    (void)total;
+    return s->progress ? s->progress(s->user, s->before + done, s->total) : 0;
+}
+
 static few_status add_samples(few_report *r, const few_quality_row *row, const char *path,
-                              few_precision precision, int workers, few_error *err)
+                              few_precision precision, int workers, struct relay *relay,
+                              few_error *err)
 {
     const few_spec *spec = &row->net->spec;
     const few_drawer_options o = { .precision = precision,
@@ -141,7 +156,8 @@ static few_status add_samples(few_report *r, const few_quality_row *row, const c
     few_draw draw = row->draw;
     draw.seed = 0;
     draw.first = 0;
-    draw.progress = NULL;
+    draw.progress = pass_on;
+    draw.user = relay;
     few_strbuf_init(&caption);
     few_strbuf_addf(&caption, "%s: %s in %d step%s, FD %.3f", few_quality_name(row->net, name),
                     row->draw.sampler->name, row->draw.steps, row->draw.steps == 1 ? "" : "s",
@@ -150,6 +166,7 @@ static few_status add_samples(few_report *r, const few_quality_row *row, const c
         st = few_drawer_create(spec, row->net->master, &o, &d, err);
     if (st == FEW_OK)
         st = few_drawer_draw(d, &draw, SHEET, images, err);
+    relay->before += (int64_t)SHEET * draw.steps;
     if (st == FEW_OK)
         st = few_sheet_init(&sheet, SHEET, spec->height, spec->width, spec->channels, SHEET_COLUMNS,
                             2, err);
@@ -187,9 +204,11 @@ static few_status add_real(few_report *r, const few_pack *test, const char *path
 
 few_status few_quality_report(const char *path, const char *title, const char *command,
                               const few_quality_row *rows, int n, const few_pack *test,
-                              few_precision precision, int workers, few_error *err)
+                              few_precision precision, int workers, few_progress_fn progress,
+                              void *user, few_error *err)
 {
     few_report r;
+    struct relay relay = { .progress = progress, .user = user };
     few_status st = FEW_OK;
     few_strbuf text;
     if (n < 1)
@@ -209,8 +228,10 @@ few_status few_quality_report(const char *path, const char *title, const char *c
     add_table(&r, rows, n);
     st = add_plot(&r, rows, n, err);
     few_report_heading(&r, "Samples from the same noise");
+    for (int k = 0; k < n; k++)
+        relay.total += (int64_t)SHEET * rows[k].draw.steps;
     for (int k = 0; k < n && st == FEW_OK; k++)
-        st = add_samples(&r, &rows[k], path, precision, workers, err);
+        st = add_samples(&r, &rows[k], path, precision, workers, &relay, err);
     if (st == FEW_OK)
         st = add_real(&r, test, path, err);
     if (command) {
