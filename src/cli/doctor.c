@@ -61,6 +61,10 @@ static void cpu(struct findings *f)
     const few_simd *s = few_simd_get(&why);
     add(f, false, "kernels", "%s: %s", s->name, why ? why : "the best this CPU has");
     const few_precision p = few_cpu_resolve(FEW_PRECISION_AUTO, &why);
+    add(f, false, "tiles", "%s",
+        few_cpu_may_use_amx() ? "weight gradients in bf16 by our AMX kernel"
+        : few_cpu_has_amx()   ? "AMX is not used: FEW_ISA or the system forbids it"
+                              : "the CPU has no AMX");
     add(f, false, "precision", "auto is %s: %s", p == FEW_PRECISION_BF16 ? "bf16" : "f32", why);
     add(f, false, "threads", "%d of %ld cores (affinity, cgroup quota and FEW_THREADS)",
         few_thread_count(), sysconf(_SC_NPROCESSORS_ONLN));

@@ -29,7 +29,7 @@ const few_simd *few_simd_get(const char **why)
 {
     const char *reason = "best of this CPU", *want = getenv("FEW_ISA");
     const few_simd *s = NULL;
-    if (want && *want) {
+    if (want && *want && strcmp(want, "amx") != 0) { /* amx: see few_cpu_may_use_amx */
         s = few_simd_named(want);
         reason = s ? "FEW_ISA" : "best of this CPU, which has not what FEW_ISA names";
     }
