@@ -1,7 +1,9 @@
 /* docs/config.md against the option tables: every key of a configuration has its row there, with
- * default, values and help as the table has them. Prints the rows that are missing. */
+ * default, values and help as the table has them. Prints the rows that are missing. And that every
+ * recipe loads. */
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/temp_folder.h"
 #include "train/config.h"
 
 #include <setjmp.h>
@@ -86,8 +88,58 @@ static void every_key_is_documented(void **state)
     assert_int_equal(missing, 0);
 }
 
+/* A recipe loads, and what is written into its run loads back to the same. */
+static void check_recipe(const char *path)
+{
+    const char *copy = temp_path("copy.yaml");
+    few_error err = { 0 };
+    few_config c, back;
+    few_strbuf b;
+    few_strbuf_init(&b);
+    if (few_config_load(&c, path, NULL, &err) != FEW_OK ||
+        few_config_write(&c, &b, &err) != FEW_OK ||
+        few_write_file(copy, b.s, b.n, &err) != FEW_OK ||
+        few_config_load(&back, copy, NULL, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    few_strbuf_reset(&b);
+    few_config_differences(&c, &back, &b);
+    if (b.n)
+        fail_msg("%s: read back, it has other %s", path, b.s);
+    few_strbuf_free(&b);
+    few_config_clear(&c);
+    few_config_clear(&back);
+}
+
+static void every_recipe_loads(void **state)
+{
+    (void)state;
+    const char *root = getenv("FEW_SOURCE");
+    char *all = few_path_join(root ? root : ".", "recipes"), **folders, **names;
+    int n_folders, n, seen = 0;
+    few_error err = { 0 };
+    if (few_list_folder(all, &folders, &n_folders, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    for (int k = 0; k < n_folders; k++) {
+        char *folder = few_path_join(all, folders[k]);
+        assert_int_equal(few_list_folder(folder, &names, &n, &err), FEW_OK);
+        for (int j = 0; j < n; j++)
+            if (strstr(names[j], ".yaml")) {
+                char *path = few_path_join(folder, names[j]);
+                check_recipe(path);
+                few_free(path);
+                seen++;
+            }
+        few_free_names(names, n);
+        few_free(folder);
+    }
+    few_free_names(folders, n_folders);
+    few_free(all);
+    assert_true(seen >= 9);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_key_is_documented) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_key_is_documented),
+                                        cmocka_unit_test(every_recipe_loads) };
+    return cmocka_run_group_tests(tests, make_temp_folder, remove_temp_folder);
 }
