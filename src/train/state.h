@@ -17,8 +17,8 @@ few_status few_state_load(few_trainer *t, const char *run, few_strbuf *passed_ov
 
 /* Path of the newest complete state's model file; free with few_free. FEW_ENOTFOUND: none. */
 few_status few_state_model_path(const char *run, char **path, few_error *err);
-/* *step: of the newest state, damaged or not; -1 when there is none. Fails when the folder cannot be
- * read, which says nothing about what is in it. */
+/* *step: of the newest state, damaged or not; -1 when there is none. Fails when the folder cannot
+ * be read, which says nothing about what is in it. */
 few_status few_state_newest(const char *run, int64_t *step, few_error *err);
 
 /* Delete a folder and what is in it (files and one level of folders). */
