@@ -49,8 +49,11 @@ static few_status inherit_data(few_config *c, const char *teacher, few_error *er
 static few_status complete(few_config *c, const struct options *o, const char *teacher,
                            const char *path, few_error *err)
 {
-    if (o->method)
-        FEW_TRY(few_config_set(c, "method.name", o->method, "--method", err));
+    if (o->method && strcmp(o->method, c->method->name) != 0)
+        return few_fail(err, FEW_ECONFIG,
+                        "%s is written for method '%s', --method says '%s': its settings would be "
+                        "lost; take another file, or change its method.name",
+                        o->config, c->method->name, o->method);
     if (!c->method->makes_student)
         return few_fail(err, FEW_EINVAL, "method '%s' makes no student; use mcd or mct",
                         c->method->name);
@@ -78,7 +81,7 @@ static int run(const void *options, int n_args, char **args)
     }
     few_status st = few_cli_model_path(args[0], &path, &err);
     if (st == FEW_OK)
-        st = few_config_load(&c, o->config, "mcd", &err);
+        st = few_config_load(&c, o->config, o->method ? o->method : "mcd", &err);
     if (st != FEW_OK) {
         few_free(path);
         return few_cli_fail(&err);

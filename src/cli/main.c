@@ -113,12 +113,32 @@ static const char *long_name(const char *arg, char buf[64])
     return buf;
 }
 
+/* Set an option; a list given a second time ("--set a=1 --set b=2") grows. */
+static few_status set_option(const few_option *table, void *target, const char *name,
+                             const char *value, uint64_t *given, const char *where, few_error *err)
+{
+    const few_option *o = few_option_find(table, name);
+    const bool grow = o && o->type == FEW_OPT_STRINGS && (*given >> (o - table) & 1);
+    if (o)
+        *given |= UINT64_C(1) << (o - table);
+    if (!grow)
+        return few_option_set(table, target, name, value, where, err);
+    few_strbuf all;
+    few_strbuf_init(&all);
+    few_option_print(o, target, &all);
+    few_strbuf_addf(&all, ",%s", value);
+    const few_status st = few_option_set(table, target, name, all.s, where, err);
+    few_strbuf_free(&all);
+    return st;
+}
+
 enum parsed { RUN, HELP, FAILED };
 
 /* Split argv into options (set in target) and positional arguments (moved to the front). */
 static enum parsed parse(const few_command *c, void *target, int *n, char **argv, few_error *err)
 {
     int kept = 0;
+    uint64_t given = 0;
     bool only_args = false;
     for (int k = 0; k < *n; k++) {
         char *arg = argv[k], buf[64];
@@ -159,8 +179,8 @@ static enum parsed parse(const few_command *c, void *target, int *n, char **argv
                 return FAILED;
             }
             static const few_option none[] = { { .name = NULL } };
-            if (few_option_set(c->options ? c->options : none, target, name, value ? value : "",
-                               arg, err) != FEW_OK)
+            if (set_option(c->options ? c->options : none, target, name, value ? value : "", &given,
+                           arg, err) != FEW_OK)
                 return FAILED;
         }
     }

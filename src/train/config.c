@@ -83,11 +83,14 @@ static void drop(const few_option *table, void **options)
     *options = NULL;
 }
 
+/* Choosing another kind starts from its defaults; the same kind again keeps what was set. */
 static few_status choose_network(few_config *c, const char *name, few_error *err)
 {
     const few_network *n = few_network_find(name, err);
     if (!n)
         return FEW_ECONFIG;
+    if (n == c->network)
+        return FEW_OK;
     if (c->network)
         drop(c->network->options, &c->network_options);
     c->network = n;
@@ -99,6 +102,8 @@ static few_status choose_method(few_config *c, const char *name, few_error *err)
     const few_method *m = few_method_find(name, err);
     if (!m)
         return FEW_ECONFIG;
+    if (m == c->method)
+        return FEW_OK;
     if (c->method)
         drop(c->method->options, &c->method_options);
     c->method = m;
@@ -107,6 +112,8 @@ static few_status choose_method(few_config *c, const char *name, few_error *err)
 
 static few_status choose_schedule(few_config *c, const char *name, few_error *err)
 {
+    if (c->schedule.kind && !strcmp(c->schedule.kind->name, name))
+        return FEW_OK;
     few_schedule_clear(&c->schedule);
     return few_schedule_make(&c->schedule, name, err);
 }
@@ -290,7 +297,7 @@ static void compare(const char *section, const few_option *table, const void *a,
 static bool harmless(const char *name)
 {
     static const char *const list[] = { "save_every", "log_every",    "sample_every", "keep",
-                                        "samples",    "sample_steps", "threads" };
+                                        "samples",    "sample_steps", "threads",      "memory" };
     for (size_t k = 0; k < FEW_COUNT(list); k++)
         if (!strcmp(list[k], name))
             return true;

@@ -59,6 +59,7 @@ refused 1 'train.memory' "$fewstep" train c.yaml -o m --set train.slice=0,train.
 ok "chosen slice" "$fewstep" train c.yaml -o m --set train.slice=0
 grep -q 'slice: 8' m/config.yaml || { echo "FAIL the chosen slice is not kept"; failed=1; }
 ok "chosen slice again" "$fewstep" train c.yaml -o m --set train.slice=0
+ok "another memory" "$fewstep" train c.yaml -o m --set train.slice=0 --set train.memory=5000
 
 # An interrupt saves; the same command goes on to the end.
 "$fewstep" train c.yaml -o long --set train.steps=100000,train.save_every=100000 >out 2>err &
@@ -73,6 +74,19 @@ has err 'go on with: fewstep train long'
 
 ok distill "$fewstep" distill t --steps 2 -o s --set train.steps=3,train.batch=8,train.slice=4,train.sample_every=0
 ok "distill mct" "$fewstep" distill t --method mct --steps 2 -o s2 --set train.steps=2,train.batch=8,train.slice=4,train.sample_every=0
+
+# Naming the method again keeps the file's settings for it; naming another one is refused.
+cat >m.yaml <<'YAML'
+method: { name: mcd, teacher_step: ddim, teacher_to: 96 }
+train: { steps: 1, batch: 8, slice: 4, sample_every: 0 }
+YAML
+ok "distill by a file" "$fewstep" distill t --method mcd --steps 2 --config m.yaml -o s3
+grep -q 'teacher_step: ddim' s3/config.yaml && grep -q 'teacher_to: 96' s3/config.yaml || {
+    echo "FAIL --method mcd lost the file's settings of mcd"
+    failed=1
+}
+refused 1 "written for method 'mcd'" "$fewstep" distill t --method mct --steps 2 --config m.yaml -o s4
+
 ok "sample png" "$fewstep" sample s -n 4 -o a.png
 ok "sample npy" "$fewstep" sample s -n 4 -o a.npy
 ok "sample raw" "$fewstep" sample s -n 4 --raw -o r.npy --json
@@ -84,6 +98,8 @@ ok "sample from noise" "$fewstep" sample s --noise r.npy --raw -o n.npy
 ok "sampler settings" "$fewstep" sample t -n 2 --steps 4 --sampler addim --set x_frac=0,last=x_hat -o 0.png
 ok "other settings" "$fewstep" sample t -n 2 --steps 4 --sampler addim --set x_frac=0.5 -o 5.png
 ! cmp -s 0.png 5.png || { echo "FAIL x_frac changes nothing"; failed=1; }
+ok "settings in two parts" "$fewstep" sample t -n 2 --steps 4 --sampler addim --set x_frac=0 --set last=x_hat -o 0b.png
+cmp -s 0.png 0b.png || { echo "FAIL of two --set only one counts"; failed=1; }
 ok "json is escaped" "$fewstep" sample s -n 1 -o 'a"b.png' --json
 has out 'a\"b.png'
 ok "sample again" "$fewstep" sample s -n 4 -o b.png
