@@ -22,6 +22,7 @@
 #include "diffusion/step.h"
 #include "diffusion/target.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -140,19 +141,33 @@ static int segments(const few_method_ctx *c, int64_t step)
     return few_curriculum_n_seg(few_curriculum_n_teacher(&cur, (double)step), c->spec->steps);
 }
 
+/* One of the S n_seg cells of the grid, all equally likely. Stratified: one u a step, the batch's
+ * cells are those of (u + index/batch) mod 1. */
+static few_grid_draw draw_times(const few_method_ctx *c, int64_t step, int64_t index)
+{
+    const few_mc_options *o = c->options;
+    const int S = c->spec->steps, n_seg = segments(c, step);
+    const uint32_t i = (uint32_t)step, b = (uint32_t)index;
+    if (!strcmp(o->times, "stratified")) {
+        const double u = few_random_uniform(c->seed, FEW_RNG_TIME, i, 0, 0);
+        const double at = fmod(u + (double)index / (double)c->batch, 1) * S * n_seg;
+        const int cell = at < S * n_seg ? (int)at : S * n_seg - 1; /* rounding */
+        return few_grid_at(S, n_seg, cell / n_seg, 1 + cell % n_seg);
+    }
+    const int seg = (int)few_random_below(c->seed, FEW_RNG_TIME, i, b, 0, (uint32_t)S);
+    const int n_rel = 1 + (int)few_random_below(c->seed, FEW_RNG_TIME, i, b, 1, (uint32_t)n_seg);
+    return few_grid_at(S, n_seg, seg, n_rel);
+}
+
 void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *v)
 {
     const few_mc_options *o = c->options;
     const few_schedule *sch = &c->spec->schedule;
-    const int S = c->spec->steps, n_seg = segments(c, step);
-    const uint32_t i = (uint32_t)step, b = (uint32_t)index;
-    const int seg = (int)few_random_below(c->seed, FEW_RNG_TIME, i, b, 0, (uint32_t)S);
-    const int n_rel = 1 + (int)few_random_below(c->seed, FEW_RNG_TIME, i, b, 1, (uint32_t)n_seg);
-    const few_grid_draw d = few_grid_at(S, n_seg, seg, n_rel);
+    const few_grid_draw d = draw_times(c, step, index);
     const double phi_t = few_schedule_phi(sch, d.t), phi_s = few_schedule_phi(sch, d.s),
                  phi_ts = few_schedule_phi(sch, d.ts);
     const few_angle t = few_angle_of(phi_t), s = few_angle_of(phi_s);
-    const few_target w = few_target_weights(phi_t, phi_s, phi_ts, n_rel == 1);
+    const few_target w = few_target_weights(phi_t, phi_s, phi_ts, d.is.i == d.its.i);
     const double D = few_ddim(phi_t, phi_s).D;
 
     v[TIME_T] = few_method_time(c->spec, d.t);

@@ -14,6 +14,7 @@ typedef struct few_mc_options {
     double eta;                      /* fraction of the measured variance */
     char *distance;                  /* rms, elem, norm, l2sq */
     double huber;                    /* epsilon of the distance */
+    char *times;                     /* uniform, stratified */
     char *weight;                    /* v_norm, snr+1, trunc, one */
     double guidance;                 /* of the teacher (mcd) */
 } few_mc_options;
@@ -74,6 +75,14 @@ void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *v
           1e3,                                                                                     \
           "epsilon of the distance",                                                               \
           NULL },                                                                                  \
+        { "times",                                                                                 \
+          FEW_OPT_CHOICE,                                                                          \
+          offsetof(few_mc_options, times),                                                         \
+          "uniform",                                                                               \
+          0,                                                                                       \
+          0,                                                                                       \
+          "how a batch's times are drawn: alone, or spread evenly",                                \
+          "uniform|stratified" },                                                                  \
     {                                                                                              \
         "weight", FEW_OPT_CHOICE, offsetof(few_mc_options, weight), "v_norm", 0, 0,                \
             "weight of a time", "v_norm|snr+1|trunc|one"                                           \

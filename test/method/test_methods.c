@@ -392,6 +392,35 @@ static void draws_cover_the_grid(void **state)
     rig_close(&r);
 }
 
+/* Stratified: of every two neighbouring cells of 12, a batch of 6 draws one; each of the two, in
+ * the long run, half of the times. */
+static void stratified_draws_are_even(void **state)
+{
+    (void)state;
+    rig r;
+    rig_open(&r, "mcd", 3, 0,
+             LIST("method.curriculum", "constant", "method.teacher_to", "12", "method.times",
+                  "stratified"));
+    rig_run(&r);
+    int seen[12] = { 0 };
+    for (int64_t step = 0; step < 1000; step++) {
+        int pairs = 0;
+        for (int64_t i = 0; i < N; i++) {
+            double v[FEW_MAX_SCALARS];
+            few_mc_draw(&r.ctx, step, i, v);
+            const double t = (v[0] + 1) / r.student.spec.time_scale * 12;
+            assert_true(fabs(t - round(t)) < 1e-9);
+            const int cell = (int)round(t) - 1;
+            seen[cell]++;
+            pairs |= 1 << cell / 2;
+        }
+        assert_int_equal(pairs, 63);
+    }
+    for (int k = 0; k < 12; k++) /* 500 each, +- 5 standard deviations */
+        assert_true(seen[k] > 420 && seen[k] < 580);
+    rig_close(&r);
+}
+
 static void senseless_settings_are_refused(void **state)
 {
     (void)state;
@@ -428,6 +457,7 @@ int main(void)
         cmocka_unit_test(one_step_a_segment_is_diffusion),
         cmocka_unit_test(diffusion_regresses_its_prediction),
         cmocka_unit_test(draws_cover_the_grid),
+        cmocka_unit_test(stratified_draws_are_even),
         cmocka_unit_test(senseless_settings_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
