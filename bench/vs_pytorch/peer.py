@@ -30,7 +30,7 @@ import warnings
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 JEMALLOC_CONF = "thp:always,dirty_decay_ms:-1,muzzy_decay_ms:-1"
 
-# 32x32 pictures, 2 residual blocks a level, one attention head, 32 groups, 10 classes and none.
+# 32x32 pictures, 2 residual blocks a level, one attention head, 4 channels to a group, scale-shift, 10 classes.
 MODELS = {
     "a": dict(channels=1, widths=(32, 64, 64), attention=(2,)),
     "b": dict(channels=3, widths=(64, 128, 128, 128), attention=(1,)),
@@ -109,7 +109,8 @@ def build_model(args):
         sample_size=SIZE, in_channels=spec["channels"], out_channels=spec["channels"],
         block_out_channels=spec["widths"], layers_per_block=2, attention_head_dim=None,
         down_block_types=kind("DownBlock2D"), up_block_types=kind("UpBlock2D")[::-1],
-        norm_num_groups=32, num_class_embeds=CLASSES + 1).eval()
+        norm_num_groups=min(32, spec["widths"][0] // 4), resnet_time_scale_shift="scale_shift",
+        num_class_embeds=CLASSES + 1).eval()
     if args.pure:
         model = model.to(torch.bfloat16)
     if args.layout == "channels_last":

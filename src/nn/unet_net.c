@@ -24,12 +24,12 @@ static const few_option table[] = {
       "resolutions with attention", NULL },
     { "head_width", FEW_OPT_INT, offsetof(struct options, head_width), "0", 0, 4096,
       "channels of an attention head; 0: one head", NULL },
-    { "groups", FEW_OPT_INT, offsetof(struct options, groups), "32", 1, 4096, "groups of the norms",
-      NULL },
+    { "groups", FEW_OPT_INT, offsetof(struct options, groups), "0", 0, 4096,
+      "groups of the norms; 0: of 4 channels at the finest level, at most 32", NULL },
     { "dropout", FEW_OPT_DOUBLE, offsetof(struct options, dropout), "0", 0, 0.99,
       "inside ResNet blocks", NULL },
-    { "time_embedding", FEW_OPT_CHOICE, offsetof(struct options, time_embedding), "default", 0, 0,
-      "how the time enters: added, or as scale and shift", "default|scale_shift" },
+    { "time_embedding", FEW_OPT_CHOICE, offsetof(struct options, time_embedding), "scale_shift", 0,
+      0, "how the time enters: added, or as scale and shift", "default|scale_shift" },
     { "zero_init", FEW_OPT_BOOL, offsetof(struct options, zero_init), "true", 0, 0,
       "branches start at zero", NULL },
     { .name = NULL },
@@ -46,6 +46,17 @@ static bool has(const few_ints *list, int value)
 static few_status set(few_unet_config *c, const char *name, const char *text, few_error *err)
 {
     return few_option_set(few_unet_table, c, name, text, "model", err);
+}
+
+/* A group of one channel would be normalised alone: what is added to it, the time among it, and how
+ * strong its noise is would be gone. EDM takes min(32, channels / 4), too. */
+static int groups(const struct options *o)
+{
+    int g = o->groups;
+    if (!g)
+        for (g = o->base / 4 < 32 ? o->base / 4 : 32; g > 1 && o->base % g; g--)
+            ;
+    return g > 0 ? g : 1;
 }
 
 static few_status expand(const struct options *o, const few_net_shape *s, few_unet_config *c,
@@ -74,7 +85,7 @@ static few_status expand(const struct options *o, const few_net_shape *s, few_un
     c->in_channels = c->out_channels = s->c;
     c->layers_per_block = o->blocks;
     c->attention_head_dim = o->head_width;
-    c->norm_num_groups = o->groups;
+    c->norm_num_groups = groups(o);
     c->dropout = o->dropout;
     c->zero_init = o->zero_init;
     c->num_class_embeds = s->classes ? s->classes + 1 : 0;

@@ -64,6 +64,8 @@ static int64_t count(const few_unet_config *c, int side, int channels, bool clas
     return n;
 }
 
+#define ADDED "time_embedding", "default"
+
 /* What diffusers counts for the same networks. */
 static void parameters_are_as_many_as_in_diffusers(void **state)
 {
@@ -73,11 +75,13 @@ static void parameters_are_as_many_as_in_diffusers(void **state)
         few_net_shape shape;
         int64_t want;
     } cases[] = {
-        { { "base", "32" }, { 32, 32, 1, 10 }, 1624577 },
-        { { "base", "64", "multipliers", "1,2,2,2", "attention", "16" },
+        { { "base", "32", ADDED }, { 32, 32, 1, 10 }, 1624577 },
+        /* 928 more channels from 128 and a bias; the middle's attention has no norm then */
+        { { "base", "32" }, { 32, 32, 1, 10 }, 1624577 + 928 * 129 - 128 },
+        { { "base", "64", "multipliers", "1,2,2,2", "attention", "16", ADDED },
           { 32, 32, 3, 10 },
           8954883 },
-        { { "base", "128", "multipliers", "1,2,2,2", "attention", "16" },
+        { { "base", "128", "multipliers", "1,2,2,2", "attention", "16", ADDED },
           { 32, 32, 3, 0 },
           35746307 },
     };
@@ -118,6 +122,21 @@ static void the_short_form_unfolds(void **state)
     few_network_unet.close(c);
 }
 
+/* Four channels to a group at the finest level, 32 groups at most, never a remainder. */
+static void groups_follow_the_width(void **state)
+{
+    (void)state;
+    static const char *const base[] = {
+        "1", "3", "8", "24", "32", "40", "64", "128", "192", "512"
+    };
+    static const int want[] = { 1, 1, 2, 6, 8, 10, 16, 32, 32, 32 };
+    for (size_t k = 0; k < FEW_COUNT(want); k++) {
+        few_unet_config *c = make(LIST("base", base[k]), (few_net_shape){ 32, 32, 1, 0 });
+        assert_int_equal(c->norm_num_groups, want[k]);
+        few_network_unet.close(c);
+    }
+}
+
 static void json_goes_both_ways(void **state)
 {
     (void)state;
@@ -145,7 +164,7 @@ static void impossible_short_forms_are_refused(void **state)
         const char *options[5], *says;
         few_net_shape shape;
     } cases[] = {
-        { { "base", "40" }, "40 does not divide into 32 groups", { 32, 32, 1, 0 } },
+        { { "base", "40", "groups", "32" }, "40 does not divide into 32 groups", { 32, 32, 1, 0 } },
         { { "head_width", "48" }, "64 is no multiple of the heads' 48", { 32, 32, 1, 0 } },
         { { "multipliers", "1,1,1,1" }, "cannot be halved 3 times", { 28, 28, 1, 0 } },
         { { "multipliers", "1,1,1,1,1" }, "pad them", { 32, 24, 1, 0 } },
@@ -241,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameters_are_as_many_as_in_diffusers),
         cmocka_unit_test(the_short_form_unfolds),
+        cmocka_unit_test(groups_follow_the_width),
         cmocka_unit_test(json_goes_both_ways),
         cmocka_unit_test(impossible_short_forms_are_refused),
         cmocka_unit_test(wrong_json_is_refused_by_name),
