@@ -15,6 +15,8 @@ static const few_option options[] = {
       "aDDIM's variance of x: from the teacher's error, or 0.1 / (2 + SNR)", "measured|analytic" },
     { "eta", FEW_OPT_DOUBLE, offsetof(few_mc_options, eta), "0.75", 0, 1,
       "part of the measured variance that is used", NULL },
+    { "last", FEW_OPT_CHOICE, offsetof(few_mc_options, last), "full", 0, 0,
+      "aDDIM's step to t = 0: as printed, or the prediction without added noise", "full|x_hat" },
     { "guidance", FEW_OPT_DOUBLE, offsetof(few_mc_options, guidance), "0", 0, 100,
       "guidance of the teacher, absorbed by the student; 0 is none", NULL },
     { .name = NULL },

@@ -182,9 +182,10 @@ void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *v
     v[SIGMA_S2] = s.sigma * s.sigma;
     v[EPS_Z] = 1 / t.sigma;
     v[EPS_X] = -t.alpha / t.sigma;
-    v[D2_XVAR] =
-        D * D *
-        (o->x_var && !strcmp(o->x_var, "analytic") ? few_x_var_analytic(t.alpha, t.sigma) : o->eta);
+    const bool analytic = o->x_var && !strcmp(o->x_var, "analytic");
+    const bool bare = d.is.i == 0 && o->last && !strcmp(o->last, "x_hat");
+    const double x_var = analytic ? few_x_var_analytic(t.alpha, t.sigma) : o->eta;
+    v[D2_XVAR] = bare ? 0 : D * D * x_var;
     /* v_norm: the distance of v rather than x, so u is divided by sigma_t and the weight is 1. */
     const bool v_norm = !strcmp(o->weight, "v_norm");
     const double q = v_norm ? 1 / t.sigma : 1;

@@ -11,6 +11,7 @@ typedef struct few_mc_options {
     double anneal;                   /* fraction of the run over which N grows */
     char *teacher_step;              /* addim, ddim (mcd) */
     char *x_var;                     /* measured, analytic */
+    char *last;                      /* full, x_hat: aDDIM's step to t = 0 */
     double eta;                      /* fraction of the measured variance */
     char *distance;                  /* rms, elem, norm, l2sq */
     double huber;                    /* epsilon of the distance */

@@ -102,7 +102,7 @@ typedef struct oracle_case {
     uint32_t step, index;
     int label, null_label;
     const double *x;
-    bool addim, measured;
+    bool addim, measured, bare_last; /* bare_last: no aDDIM in the step to t = 0 */
     double eta, guidance, huber;
     const char *distance, *weight;
     double t; /* out */
@@ -175,7 +175,7 @@ static inline double oracle_mc(oracle_case *c)
         oracle_x(c->teacher, z_t, t, c->label, NULL, x_T);
         for (int i = 0; i < d; i++)
             miss[i] = c->x[i] - x_T[i];
-        if (c->addim)
+        if (c->addim && !(c->bare_last && seg * n_seg + n_rel == 1))
             x_var = c->measured ? c->eta * oracle_mean_square(miss, d)
                                 : 0.1 / (2 + at * at / (st * st));
         if (c->guidance > 0) {
