@@ -95,7 +95,8 @@ typedef struct few_sample_options {
     uint64_t seed;            /* image i of seed k is always the same image */
     int64_t first;            /* index of the first image */
     double guidance;          /* 0: none */
-    const int32_t *label;     /* [n] class ids, or NULL: i mod classes */
+    const int32_t *label;     /* [n] class ids, or NULL: i mod classes; `classes` itself is the null
+                                 class, where it was trained */
     const float *noise;       /* [n,H,W,C] noise at t = 1, or NULL: drawn from the seed */
     few_progress_fn progress; /* or NULL */
     void *user;

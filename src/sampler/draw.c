@@ -214,7 +214,8 @@ few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *i
             d->label[i] =
                 o->label ? o->label[at + i] : (int32_t)((o->first + at + i) % d->spec.classes);
             d->null_label[i] = d->spec.classes;
-            if (d->label[i] < 0 || d->label[i] > d->spec.classes)
+            /* the null class is a label, too, where it was trained */
+            if (d->label[i] < 0 || d->label[i] >= d->spec.classes + d->spec.null_class)
                 return few_fail(err, FEW_EINVAL, "label %d is not from 0 to %d", d->label[i],
                                 d->spec.classes - 1);
         }

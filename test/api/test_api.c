@@ -350,6 +350,7 @@ static void wrong_arguments(void **state)
         { "teacher.safetensors", 1, 0, NULL, 100001, 0, 0, FEW_EINVAL, "100001" },
         { "teacher.safetensors", 1, 0, NULL, 1, 0, -1, FEW_EINVAL, "label -1" },
         { "teacher.safetensors", 1, 0, NULL, 1, 0, 4, FEW_EINVAL, "label 4" },
+        { "student.safetensors", 1, 0, NULL, 4, 0, 3, FEW_EINVAL, "label 3" }, /* null, untrained */
         { "teacher.safetensors", 1, 0, "multistep", 4, 0, 0, FEW_EUNSUPPORTED, "for students" },
         { "student.safetensors", 1, 0, "ddim", 4, 0, 0, FEW_EUNSUPPORTED, "'multistep'" },
         { "student.safetensors", 1, 0, NULL, 3, 0, 0, FEW_EUNSUPPORTED, "use 4" },
