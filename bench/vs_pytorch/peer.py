@@ -30,7 +30,8 @@ import warnings
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 JEMALLOC_CONF = "thp:always,dirty_decay_ms:-1,muzzy_decay_ms:-1"
 
-# 32x32 pictures, 2 residual blocks a level, one attention head, 4 channels to a group, scale-shift, 10 classes.
+# 32x32 pictures, 2 residual blocks a level, one attention head, 4 channels to a group, scale-shift
+# time, 10 classes and none.
 MODELS = {
     "a": dict(channels=1, widths=(32, 64, 64), attention=(2,)),
     "b": dict(channels=3, widths=(64, 128, 128, 128), attention=(1,)),
