@@ -126,8 +126,9 @@ static few_status set_option(const few_option *table, void *target, const char *
     few_strbuf all;
     few_strbuf_init(&all);
     few_option_print(o, target, &all);
-    few_strbuf_addf(&all, ",%s", value);
-    const few_status st = few_option_set(table, target, name, all.s, where, err);
+    few_strbuf_addf(&all, "%s%s", all.n ? "," : "", value);
+    const few_status st = all.failed ? few_fail(err, FEW_ENOMEM, "out of memory for %s", where)
+                                     : few_option_set(table, target, name, all.s, where, err);
     few_strbuf_free(&all);
     return st;
 }

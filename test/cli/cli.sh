@@ -59,7 +59,7 @@ refused 1 'train.memory' "$fewstep" train c.yaml -o m --set train.slice=0,train.
 ok "chosen slice" "$fewstep" train c.yaml -o m --set train.slice=0
 grep -q 'slice: 8' m/config.yaml || { echo "FAIL the chosen slice is not kept"; failed=1; }
 ok "chosen slice again" "$fewstep" train c.yaml -o m --set train.slice=0
-ok "another memory" "$fewstep" train c.yaml -o m --set train.slice=0 --set train.memory=5000
+ok "another memory" "$fewstep" train c.yaml -o m --set "" --set train.slice=0 --set train.memory=5000
 
 # An interrupt saves; the same command goes on to the end.
 "$fewstep" train c.yaml -o long --set train.steps=100000,train.save_every=100000 >out 2>err &
@@ -85,6 +85,7 @@ grep -q 'teacher_step: ddim' s3/config.yaml && grep -q 'teacher_to: 96' s3/confi
     echo "FAIL --method mcd lost the file's settings of mcd"
     failed=1
 }
+refused 1 'unknown method' "$fewstep" distill t --method mcdd --steps 2 -o s4
 refused 1 "written for method 'mcd'" "$fewstep" distill t --method mct --steps 2 --config m.yaml -o s4
 
 ok "sample png" "$fewstep" sample s -n 4 -o a.png
