@@ -52,6 +52,8 @@ static void cpu(struct findings *f)
         few_strbuf_add(&b, "AVX2 ");
     if (__builtin_cpu_supports("avx512f"))
         few_strbuf_add(&b, "AVX-512 ");
+    if (__builtin_cpu_supports("avx512bf16"))
+        few_strbuf_add(&b, "AVX512_BF16 ");
 #endif
     const char *why;
     if (few_cpu_has_amx())

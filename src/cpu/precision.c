@@ -1,7 +1,8 @@
-/* What `precision: auto` means here: bf16 where the CPU multiplies it in tiles (AMX), f32
- * elsewhere. AVX512_BF16 alone is slower than f32 on the machines measured. FEW_PRECISION overrides
- * auto. */
+/* What `precision: auto` means here: bf16 where the CPU multiplies it in tiles (AMX), or in pairs
+ * (AVX512_BF16) clearly faster than f32, which depends on the make and is measured; f32 elsewhere.
+ * FEW_PRECISION overrides auto. */
 #define _GNU_SOURCE
+#include "cpu/pairs.h"
 #include "cpu/simd.h"
 #include "graph/backend.h"
 
@@ -47,11 +48,30 @@ bool few_cpu_may_use_amx(void)
 }
 #endif
 
+/* bf16 also halves the memory moved, but rounds: what it must gain in arithmetic to be chosen. */
+#define ENOUGH_GAIN 1.3
+
 few_precision few_precision_named(const char *name)
 {
     return name && !strcmp(name, "f32")    ? FEW_PRECISION_F32
            : name && !strcmp(name, "bf16") ? FEW_PRECISION_BF16
                                            : FEW_PRECISION_AUTO;
+}
+
+/* few_bf16_pairs_gain, asked once: every plan of a process gets the same answer. */
+static double pairs_gain(void)
+{
+    static double known = -1;
+    double gain;
+    __atomic_load(&known, &gain, __ATOMIC_ACQUIRE);
+    if (gain < 0) {
+        double none = -1, measured = few_bf16_pairs_gain();
+        gain = __atomic_compare_exchange(&known, &none, &measured, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_ACQUIRE)
+                   ? measured
+                   : none; /* another thread was first */
+    }
+    return gain;
 }
 
 few_precision few_cpu_resolve(few_precision p, const char **why)
@@ -74,6 +94,9 @@ few_precision few_cpu_resolve(few_precision p, const char **why)
         *say = "the CPU has AMX tiles for bf16";
         return FEW_PRECISION_BF16;
     }
-    *say = "no AMX: bf16 without tiles is slower than f32";
-    return FEW_PRECISION_F32;
+    const double gain = pairs_gain();
+    *say = gain >= ENOUGH_GAIN ? "no AMX, but AVX512_BF16 is faster than f32 here (measured)"
+           : gain > 0          ? "no AMX, and AVX512_BF16 is no faster than f32 here (measured)"
+                               : "the CPU has neither AMX nor AVX512_BF16";
+    return gain >= ENOUGH_GAIN ? FEW_PRECISION_BF16 : FEW_PRECISION_F32;
 }
