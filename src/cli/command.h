@@ -4,6 +4,7 @@
 #define FEW_CLI_COMMAND_H
 
 #include "base/option.h"
+#include "model/spec.h"
 
 /* Exit codes, part of the program's contract. */
 enum { FEW_EXIT_OK = 0, FEW_EXIT_FAILURE = 1, FEW_EXIT_USAGE = 2, FEW_EXIT_DIVERGED = 3 };
@@ -55,5 +56,10 @@ int few_cli_signal(void);
 /* A checkpoint's path for RUN_OR_FILE: the file itself, or the newest model of a run folder. The
  * caller frees it. */
 few_status few_cli_model_path(const char *run_or_file, char **path, few_error *err);
+
+/* The images of a .npy, float32 [N,H,W,C] of the model's size, that sampling starts from; the first
+ * `count` of them, or all (0). The caller frees *z, [*n,h,w,c]. */
+few_status few_cli_load_noise(const char *path, const few_spec *spec, int64_t count, float **z,
+                              int64_t *n, few_error *err);
 
 #endif

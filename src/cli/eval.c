@@ -17,8 +17,9 @@ struct options {
     int64_t samples;
     int steps, threads, epochs;
     char *sampler, *features, *reference, *train, *precision, *report, *output, *title;
+    char *noise;
     uint64_t seed;
-    double guidance;
+    double guidance, from;
     few_strings set;
 };
 
@@ -34,6 +35,10 @@ static const few_option table[] = {
     { "seed", FEW_OPT_U64, offsetof(struct options, seed), "0", 0, 0, "of the noise", NULL },
     { "guidance", FEW_OPT_DOUBLE, offsetof(struct options, guidance), "0", 0, 100,
       "strength of guidance", NULL },
+    { "noise", FEW_OPT_STRING, offsetof(struct options, noise), NULL, 0, 0,
+      "FILE.npy with float32 noise [N,H,W,C] at t = 1 (or --from) to start from", NULL },
+    { "from", FEW_OPT_DOUBLE, offsetof(struct options, from), "1", 0, 1,
+      "time to start at: one the sampler stops at, with --noise the noisy images there", NULL },
     { "features", FEW_OPT_STRING, offsetof(struct options, features), NULL, 0, 0,
       "feature network; absent: pretrained/DATA-features.safetensors", NULL },
     { "reference", FEW_OPT_STRING, offsetof(struct options, reference), NULL, 0, 0,
@@ -124,6 +129,7 @@ struct evaluation {
     few_quality_row *row;
     void **sampler_options;
     char **path;
+    float *noise; /* [samples,h,w,c], or NULL */
     int n;
 };
 
@@ -201,8 +207,10 @@ static few_status choose(struct evaluation *e, int k, few_error *err)
                           .options = e->sampler_options[k],
                           .steps = steps,
                           .seed = o->seed,
+                          .noise = e->noise,
                           .guidance = spec->steps ? 0 : o->guidance };
-    return FEW_OK;
+    return few_sampler_part(s, spec, e->sampler_options[k], steps, o->from, 0, &r->draw.begin,
+                            &r->draw.end, err);
 }
 
 static few_status evaluate(struct evaluation *e, int k, few_error *err)
@@ -268,9 +276,19 @@ static void print_table(const struct evaluation *e)
 
 static few_status evaluate_all(struct evaluation *e, char **args, few_error *err)
 {
+    int64_t noises;
+    if (e->o->from < 1 && !e->o->noise)
+        return few_fail(err, FEW_EINVAL,
+                        "--from %g needs --noise FILE.npy: the images at that time", e->o->from);
+    if (e->o->report && e->o->noise)
+        return few_fail(err, FEW_EINVAL,
+                        "--report draws its sheets from noise of its own: not with --noise");
     for (int k = 0; k < e->n; k++) {
         FEW_TRY(few_cli_model_path(args[k], &e->path[k], err));
         FEW_TRY(few_net_load(&e->net[k], e->path[k], err));
+        if (k == 0 && e->o->noise)
+            FEW_TRY(few_cli_load_noise(e->o->noise, &e->net[0].spec, e->o->samples, &e->noise,
+                                       &noises, err));
         FEW_TRY(choose(e, k, err));
     }
     FEW_TRY(open_references(e, args[0], err));
@@ -337,6 +355,7 @@ static int run(const void *options, int n_args, char **args)
         if (e.path)
             few_free(e.path[k]);
     }
+    few_free(e.noise);
     few_free(e.net);
     few_free(e.row);
     few_free(e.sampler_options);

@@ -20,7 +20,7 @@ struct options {
     int steps, columns, threads;
     uint64_t seed;
     char *class, *sampler, *noise, *output, *precision;
-    double guidance;
+    double guidance, from, to;
     few_strings set;
     bool raw;
 };
@@ -45,7 +45,11 @@ static const few_option table[] = {
     { "guidance", FEW_OPT_DOUBLE, offsetof(struct options, guidance), "0", 0, 100,
       "strength of guidance", NULL },
     { "noise", FEW_OPT_STRING, offsetof(struct options, noise), NULL, 0, 0,
-      "FILE.npy with float32 noise [N,H,W,C] at t = 1 to start from", NULL },
+      "FILE.npy with float32 noise [N,H,W,C] at t = 1 (or --from) to start from", NULL },
+    { "from", FEW_OPT_DOUBLE, offsetof(struct options, from), "1", 0, 1,
+      "time to start at: one the sampler stops at, with --noise the noisy images there", NULL },
+    { "to", FEW_OPT_DOUBLE, offsetof(struct options, to), "0", 0, 1,
+      "time to stop at; with --raw what is left to denoise is kept", NULL },
     { "raw", FEW_OPT_BOOL, offsetof(struct options, raw), "false", 0, 0,
       "write float32 before clamping (.npy only)", NULL },
     { "columns", FEW_OPT_INT, offsetof(struct options, columns), "0", 0, 4096,
@@ -65,7 +69,7 @@ struct job {
     float *images;
     int64_t n, pixels;
     double seconds;
-    int steps;
+    int steps, taken; /* in all; of them */
     const few_sampler *sampler;
 };
 
@@ -85,34 +89,13 @@ static bool has_suffix(const char *s, const char *suffix)
 
 static few_status load_noise(struct job *j, few_error *err)
 {
-    const few_spec *s = &j->net.spec;
-    if (!j->o->noise) {
-        j->n = j->o->count ? j->o->count : 64;
-        return FEW_OK;
-    }
-    few_map m;
-    few_npy a;
-    FEW_TRY(few_map_open(&m, j->o->noise, err));
-    few_status st = few_npy_parse_whole(&a, m.data, m.n, err);
-    if (st != FEW_OK)
-        few_fail_in(err, "%s", j->o->noise);
-    else if (a.type != FEW_NPY_F32 || a.rank != 4 || a.dim[1] != s->height ||
-             a.dim[2] != s->width || a.dim[3] != s->channels || a.dim[0] < 1)
-        st = few_fail(err, FEW_EINVAL,
-                      "'%s' must hold float32 [N,%d,%d,%d], the noise this model starts from",
-                      j->o->noise, s->height, s->width, s->channels);
-    else if (j->o->count > a.dim[0])
-        st = few_fail(err, FEW_EINVAL,
-                      "'%s' holds noise for %" PRId64 " images, -n asks for %" PRId64, j->o->noise,
-                      a.dim[0], j->o->count);
-    else if (!(j->z = few_malloc((size_t)a.bytes)))
-        st = few_fail(err, FEW_ENOMEM, "out of memory for the noise");
-    if (st == FEW_OK) {
-        memcpy(j->z, m.data + a.data, (size_t)a.bytes);
-        j->n = j->o->count ? j->o->count : a.dim[0];
-    }
-    few_map_close(&m);
-    return st;
+    if (j->o->noise)
+        return few_cli_load_noise(j->o->noise, &j->net.spec, j->o->count, &j->z, &j->n, err);
+    if (j->o->from < 1)
+        return few_fail(err, FEW_EINVAL,
+                        "--from %g needs --noise FILE.npy: the images at that time", j->o->from);
+    j->n = j->o->count ? j->o->count : 64;
+    return FEW_OK;
 }
 
 static few_status find_class(struct job *j, few_error *err)
@@ -183,11 +166,17 @@ static few_status draw(struct job *j, few_error *err)
         st = few_sampler_options_make(j->sampler, &options, err);
     if (st == FEW_OK)
         st = few_sampler_options_set(j->sampler, options, &o->set, err);
+    int begin = 0, end = 0;
+    if (st == FEW_OK)
+        st = few_sampler_part(j->sampler, s, options, j->steps, o->from, o->to, &begin, &end, err);
+    j->taken = end - begin;
     const double start = few_now();
     if (st == FEW_OK) {
         const few_draw what = { .sampler = j->sampler,
                                 .options = options,
                                 .steps = j->steps,
+                                .begin = begin,
+                                .end = end,
                                 .seed = o->seed,
                                 .first = o->first,
                                 .guidance = o->guidance,
@@ -275,11 +264,11 @@ static int run(const void *options, int n_args, char **args)
         st = write_output(&j, &err);
     if (st == FEW_OK && few_cli_state.json)
         few_cli_json(json_pack("{s:I, s:i, s:f, s:f, s:s, s:i, s:s}", "images", (json_int_t)j.n,
-                               "nfe", j.steps * (j.o->guidance != 0 ? 2 : 1), "seconds", j.seconds,
+                               "nfe", j.taken * (j.o->guidance != 0 ? 2 : 1), "seconds", j.seconds,
                                "images_per_second", (double)j.n / j.seconds, "sampler",
                                j.sampler->name, "steps", j.steps, "output", j.o->output));
     else if (st == FEW_OK)
-        few_cli_say("%" PRId64 " images, %s in %d steps, %.2f s: %s", j.n, j.sampler->name, j.steps,
+        few_cli_say("%" PRId64 " images, %s in %d steps, %.2f s: %s", j.n, j.sampler->name, j.taken,
                     j.seconds, j.o->output);
     few_free(path);
     few_free(j.label);

@@ -112,7 +112,7 @@ static few_status sample_moments(const few_net *net, few_features *f,
                                     .workers = o->workers,
                                     .images = o->samples < GROUP ? o->samples : GROUP,
                                     .guidance = o->draw.guidance != 0 };
-    struct relay relay = { o, 0, o->samples * o->draw.steps };
+    struct relay relay = { o, 0, o->samples * few_draw_steps(&o->draw) };
     few_drawer *d = NULL;
     struct bench b;
     few_status st = FEW_OK;
@@ -124,10 +124,11 @@ static few_status sample_moments(const few_net *net, few_features *f,
         few_draw draw = o->draw;
         draw.first = at;
         draw.label = NULL; /* index mod classes: uniform */
-        draw.noise = NULL;
+        if (draw.noise)
+            draw.noise += at * b.pixels;
         draw.progress = relay_progress;
         draw.user = &relay;
-        relay.before = at * o->draw.steps;
+        relay.before = at * few_draw_steps(&o->draw);
         const double start = few_now();
         FEW_GOTO(few_drawer_draw(d, &draw, m, b.images, err));
         *seconds += few_now() - start;
@@ -167,7 +168,7 @@ few_status few_evaluate(const few_net *net, few_features *f, const few_pack *tes
     }
     out->samples = have.n;
     out->reference = want.n;
-    out->nfe = (int64_t)o->draw.steps * (o->draw.guidance != 0 ? 2 : 1);
+    out->nfe = (int64_t)few_draw_steps(&o->draw) * (o->draw.guidance != 0 ? 2 : 1);
     out->images_per_second = (double)o->samples / (out->seconds + 1e-9);
     snprintf(out->reference_hash, sizeof out->reference_hash, "%s", few_pack_get_info(test)->hash);
     snprintf(out->features_hash, sizeof out->features_hash, "%s", few_features_hash(f));

@@ -10,7 +10,7 @@
 
 typedef struct few_evaluation_options {
     int64_t samples;
-    few_draw draw; /* sampler, options, steps, seed, guidance */
+    few_draw draw; /* sampler, options, steps, begin, end, seed, guidance, noise [samples,h,w,c] */
     few_precision precision;
     int workers;
     few_progress_fn progress; /* network evaluations done and in all */

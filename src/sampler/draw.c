@@ -197,11 +197,20 @@ static few_status bind(few_drawer *d, int from, few_error *err)
     return b->bind(d->plan, "next", d->z[!from], err);
 }
 
+int few_draw_steps(const few_draw *o)
+{
+    return (o->end ? o->end : o->steps) - o->begin;
+}
+
 few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *images,
                            few_error *err)
 {
     if (n < 1 || o->steps < 1)
         return few_fail(err, FEW_EINVAL, "nothing to draw: %lld images in %d steps", (long long)n,
+                        o->steps);
+    const int taken = few_draw_steps(o), end = o->begin + taken;
+    if (o->begin < 0 || taken < 1 || end > o->steps)
+        return few_fail(err, FEW_EINVAL, "steps %d to %d are not among %d", o->begin, end,
                         o->steps);
     if (o->first < 0 || o->first > INT64_MAX - n)
         return few_fail(err, FEW_EINVAL, "the index of the first image is %lld, must be 0 or more",
@@ -224,11 +233,11 @@ few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *i
         else
             draw_noise(d, o->seed, o->first + at, m, d->z[0]);
         int from = 0;
-        for (int k = 0; k < o->steps; k++, from = !from) {
+        for (int k = o->begin; k < end; k++, from = !from) {
             set_step(d, o, k, m);
             FEW_TRY(bind(d, from, err));
             FEW_TRY(few_backend_cpu.run(d->plan, m, err));
-            if (o->progress && o->progress(o->user, at * o->steps + m * (k + 1), n * o->steps))
+            if (o->progress && o->progress(o->user, at * taken + m * (k + 1 - o->begin), n * taken))
                 return few_fail(err, FEW_ECANCELED, "sampling was canceled");
         }
         memcpy(images + at * d->pixels, d->z[from], (size_t)(m * d->pixels) * sizeof(float));

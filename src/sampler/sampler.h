@@ -37,6 +37,12 @@ extern const few_sampler *const few_samplers[];
 extern const int few_n_samplers;
 const few_sampler *few_sampler_find(const char *name, few_error *err);
 
+/* The steps *begin..*end-1 that lead from time `from` to time `to` (1 >= from > to >= 0), of
+ * `steps`. Fails: FEW_EINVAL where one of them is not a time this sampler stops at. */
+few_status few_sampler_part(const few_sampler *s, const few_spec *spec, const void *options,
+                            int steps, double from, double to, int *begin, int *end,
+                            few_error *err);
+
 /* The sampler and number of steps a checkpoint is sampled with when nothing is asked for: what it
  * was made for, or ddim in 128 steps. */
 const few_sampler *few_sampler_default(const few_spec *spec);

@@ -96,6 +96,13 @@ ok "sample folder" "$fewstep" sample s -n 3 -o dir/
 [ "$(ls dir | wc -l)" = 3 ] || { echo "FAIL folder of samples"; failed=1; }
 ok "sample class" "$fewstep" sample t -n 2 --steps 4 --class light --guidance 0.5 -o c.png
 ok "sample from noise" "$fewstep" sample s --noise r.npy --raw -o n.npy
+ok "sample to a time" "$fewstep" sample t -n 4 --steps 4 --to 0.25 --raw -o m.npy
+ok "sample from a time" "$fewstep" sample t --steps 4 --noise m.npy --from 0.25 -o m4.npy --json
+has out '"nfe": 1'
+ok "sample in one" "$fewstep" sample t -n 4 --steps 4 -o w4.npy
+cmp -s m4.npy w4.npy || { echo "FAIL a chain in two parts is not the chain"; failed=1; }
+refused 1 "nearest time is 0.25" "$fewstep" sample t --steps 4 --noise m.npy --from 0.3 -o x.npy
+refused 1 "needs --noise" "$fewstep" sample t --steps 4 --from 0.25 -o x.npy
 ok "sampler settings" "$fewstep" sample t -n 2 --steps 4 --sampler addim --set x_frac=0,last=x_hat -o 0.png
 ok "other settings" "$fewstep" sample t -n 2 --steps 4 --sampler addim --set x_frac=0.5 -o 5.png
 ! cmp -s 0.png 5.png || { echo "FAIL x_frac changes nothing"; failed=1; }
@@ -112,6 +119,14 @@ ok features "$fewstep" eval features d.few --reference d.few --epochs 1 --seed 3
 ok eval "$fewstep" eval t s --samples 16 --steps 4 --features f.safetensors --reference d.few --train d.few --report r.html --json
 for key in fd floor samples nfe images_per_second; do has out "\"$key\""; done
 has r.html '<svg'
+ok "noise to a time" "$fewstep" sample t -n 16 --steps 4 --to 0.5 --raw -o m.npy
+ok "eval of a chain" "$fewstep" eval t --samples 16 --steps 4 --features f.safetensors --reference d.few --json
+grep '"fd"' out >fd
+ok "eval from a time" "$fewstep" eval t --samples 16 --steps 4 --noise m.npy --from 0.5 --features f.safetensors --reference d.few --json
+has out "$(cat fd)"
+has out '"nfe": 2'
+refused 1 "holds noise for 16" "$fewstep" eval t --samples 17 --noise m.npy --features f.safetensors --reference d.few
+refused 1 "not with --noise" "$fewstep" eval t --samples 16 --noise m.npy --features f.safetensors --reference d.few --report x.html
 ok "eval one" "$fewstep" eval s --samples 8 --features f.safetensors --json
 ok "inspect json" "$fewstep" inspect s --json
 has out '"steps": 2'

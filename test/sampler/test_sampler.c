@@ -460,6 +460,60 @@ static void groups_do_not_show(void **state)
     few_net_free(&n);
 }
 
+/* A chain stopped at any time and taken up there is the whole chain. */
+static void parts_make_the_whole(void **state)
+{
+    (void)state;
+    enum { N = 3, D = 6, STEPS = 5 };
+    few_net n;
+    few_error err = { 0 };
+    make(&n, point, "v", 0);
+    few_drawer *d = open_drawer(&n, 1, 2, false);
+    for (int j = 0; j < few_n_samplers; j++) {
+        void *options;
+        float want[N * D], middle[N * D], have[N * D];
+        int begin, end;
+        assert_int_equal(few_sampler_options_make(few_samplers[j], &options, &err), FEW_OK);
+        const few_draw whole = {
+            .sampler = few_samplers[j], .options = options, .steps = STEPS, .seed = 8
+        };
+        draw(d, &whole, N, want);
+        for (int k = 1; k < STEPS; k++) {
+            few_draw first = whole, second = whole;
+            const double t = 1 - (double)k / STEPS;
+            expect(few_sampler_part(whole.sampler, &n.spec, options, STEPS, 1, t, &first.begin,
+                                    &first.end, &err),
+                   FEW_OK, &err, "");
+            expect(few_sampler_part(whole.sampler, &n.spec, options, STEPS, t, 0, &second.begin,
+                                    &second.end, &err),
+                   FEW_OK, &err, "");
+            assert_int_equal(few_draw_steps(&first), k);
+            assert_int_equal(few_draw_steps(&second), STEPS - k);
+            second.noise = middle;
+            draw(d, &first, N, middle);
+            assert_memory_not_equal(middle, want, sizeof want);
+            draw(d, &second, N, have);
+            same(want, have, N * D, "in two parts of the path");
+        }
+        static const double no[][2] = { { 0.5, 0 }, { 1, 0.3 },  { 0.4, 0.6 }, { 1, 1 },
+                                        { 1.2, 0 }, { 1, -0.2 }, { NAN, 0 },   { 1, NAN } };
+        for (size_t k = 0; k < FEW_COUNT(no); k++)
+            expect(few_sampler_part(whole.sampler, &n.spec, options, STEPS, no[k][0], no[k][1],
+                                    &begin, &end, &err),
+                   FEW_EINVAL, &err, "t = ");
+        static const int wrong[][2] = { { -1, 2 }, { 2, 2 }, { 3, 1 }, { 0, 6 }, { 5, 0 } };
+        for (size_t k = 0; k < FEW_COUNT(wrong); k++) {
+            few_draw o = whole;
+            o.begin = wrong[k][0];
+            o.end = wrong[k][1];
+            expect(few_drawer_draw(d, &o, N, have, &err), FEW_EINVAL, &err, "among 5");
+        }
+        few_sampler_options_free(whole.sampler, options);
+    }
+    few_drawer_free(d);
+    few_net_free(&n);
+}
+
 static void guidance_identities(void **state)
 {
     (void)state;
@@ -732,6 +786,7 @@ int main(void)
         cmocka_unit_test(steps_tile_the_path),
         cmocka_unit_test(bits_do_not_depend_on_the_cut),
         cmocka_unit_test(groups_do_not_show),
+        cmocka_unit_test(parts_make_the_whole),
         cmocka_unit_test(guidance_identities),
         cmocka_unit_test(progress_and_cancelling),
         cmocka_unit_test(samplers_refuse_the_wrong_checkpoint),
