@@ -135,6 +135,20 @@ static few_status set_option(const few_option *table, void *target, const char *
 
 enum parsed { RUN, HELP, FAILED };
 
+/* The options every command takes, before or after its name. */
+static bool set_common(const char *arg)
+{
+    if (!strcmp(arg, "-q") || !strcmp(arg, "--quiet"))
+        few_cli_state.quiet = true;
+    else if (!strcmp(arg, "-v") || !strcmp(arg, "--verbose"))
+        few_cli_state.verbose++;
+    else if (!strcmp(arg, "--json"))
+        few_cli_state.json = true;
+    else
+        return false;
+    return true;
+}
+
 /* Split argv into options (set in target) and positional arguments (moved to the front). */
 static enum parsed parse(const few_command *c, void *target, int *n, char **argv, few_error *err)
 {
@@ -151,13 +165,7 @@ static enum parsed parse(const few_command *c, void *target, int *n, char **argv
             only_args = true;
         } else if (!strcmp(arg, "-h") || !strcmp(arg, "--help")) {
             return HELP;
-        } else if (!strcmp(arg, "-q") || !strcmp(arg, "--quiet")) {
-            few_cli_state.quiet = true;
-        } else if (!strcmp(arg, "-v") || !strcmp(arg, "--verbose")) {
-            few_cli_state.verbose++;
-        } else if (!strcmp(arg, "--json")) {
-            few_cli_state.json = true;
-        } else {
+        } else if (!set_common(arg)) {
             const char *name = long_name(arg, buf);
             if (!name) {
                 few_fail(err, FEW_EINVAL, "unknown option '%s'; see fewstep %s --help", arg,
@@ -224,6 +232,10 @@ int main(int argc, char **argv)
 {
     setvbuf(stderr, NULL, _IOLBF, 0);
     few_cli_state.colour = isatty(2) && !getenv("NO_COLOR");
+    while (argc > 1 && set_common(argv[1])) {
+        argc--;
+        argv++;
+    }
     if (argc < 2)
         return few_command_help.run(NULL, 0, NULL), FEW_EXIT_USAGE;
     if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))

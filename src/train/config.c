@@ -259,12 +259,20 @@ static void write_values(few_strbuf *out, const few_option *table, const void *t
     few_strbuf_free(&b);
 }
 
+/* A student's network and schedule are in its teacher's file; these sections mean nothing to it. */
+static bool is_the_teachers(const few_config *c, int section)
+{
+    return c->student.teacher && (section == MODEL || section == SCHEDULE);
+}
+
 few_status few_config_write(const few_config *c, few_strbuf *out, few_error *err)
 {
     struct section s[N_SECTIONS];
     sections(c, s);
     few_strbuf_addf(out, "version: %s\n", FEW_VERSION);
     for (int k = 0; k < N_SECTIONS; k++) {
+        if (is_the_teachers(c, k))
+            continue;
         few_strbuf_addf(out, "%s:\n", s[k].name);
         if (k == SCHEDULE)
             few_strbuf_addf(out, "  name: %s\n", c->schedule.kind->name);
@@ -310,6 +318,8 @@ void few_config_differences(const few_config *old, const few_config *new, few_st
     sections(old, a);
     sections(new, b);
     for (int k = 0; k < N_SECTIONS; k++) {
+        if (is_the_teachers(old, k) && is_the_teachers(new, k))
+            continue;
         if (a[k].kind_table != b[k].kind_table) {
             few_strbuf_addf(out, "%s%s.%s", out->n ? ", " : "", a[k].name, a[k].selector);
             continue;

@@ -73,6 +73,10 @@ has err 'go on with: fewstep train long'
 [ -f "$(echo long/checkpoints/step-*/manifest.json | awk '{print $NF}')" ] || { echo "FAIL nothing saved"; failed=1; }
 
 ok distill "$fewstep" distill t --steps 2 -o s --set train.steps=3,train.batch=8,train.slice=4,train.sample_every=0
+! grep -q '^model:' s/config.yaml || { echo "FAIL a student's configuration names another model"; failed=1; }
+printf 'model: { base: 64 }\n' >w.yaml
+ok "a student with a model section" "$fewstep" distill t --config w.yaml --steps 2 -o s5 --set train.steps=1,train.batch=8,train.slice=4,train.sample_every=0
+ok "and again" "$fewstep" distill t --config w.yaml --steps 2 -o s5 --set train.steps=1,train.batch=8,train.slice=4,train.sample_every=0
 ok "distill mct" "$fewstep" distill t --method mct --steps 2 -o s2 --set train.steps=2,train.batch=8,train.slice=4,train.sample_every=0
 
 # Naming the method again keeps the file's settings for it; naming another one is refused.
@@ -110,7 +114,7 @@ ok "settings in two parts" "$fewstep" sample t -n 2 --steps 4 --sampler addim --
 cmp -s 0.png 0b.png || { echo "FAIL of two --set only one counts"; failed=1; }
 ok "json is escaped" "$fewstep" sample s -n 1 -o 'a"b.png' --json
 has out 'a\"b.png'
-ok "sample again" "$fewstep" sample s -n 4 -o b.png
+ok "sample again" "$fewstep" -q sample s -n 4 -o b.png
 cmp -s a.png b.png || { echo "FAIL the same seed gave other images"; failed=1; }
 ok example "$example" "$(echo s/checkpoints/step-*3/model.safetensors)" e.png
 [ -s e.png ] || { echo "FAIL example wrote nothing"; failed=1; }
