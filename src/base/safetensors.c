@@ -373,6 +373,32 @@ const char *few_safetensors_metadata_at(const few_safetensors *s, int i, const c
 
 /* ---- conversion ---- */
 
+/* The nearest half, ties to even; beyond 65504 infinity. Bits again. */
+static uint16_t half_from_float(float f)
+{
+    enum { INFINITE = 0x7f800000, FIRST_TOO_LARGE = 0x47800000, FIRST_NORMAL = 0x38800000 };
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    const uint32_t sign = u >> 16 & 0x8000;
+    u &= 0x7fffffff;
+    if (u >= FIRST_TOO_LARGE)
+        return (uint16_t)(sign | (u > INFINITE ? 0x7e00 : 0x7c00));
+    if (u >= FIRST_NORMAL)
+        return (uint16_t)(sign | (u + 0xfff + (u >> 13 & 1) - (112u << 23)) >> 13);
+    const uint32_t shift = 126 - (u >> 23), all = (u & 0x7fffff) | 0x800000;
+    if (shift > 24)
+        return (uint16_t)sign;
+    const uint32_t left = all & ((1u << shift) - 1), middle = 1u << (shift - 1);
+    const uint32_t h = all >> shift;
+    return (uint16_t)(sign | (h + (left > middle || (left == middle && (h & 1)))));
+}
+
+void few_f16_from_f32(uint16_t *out, const float *in, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = half_from_float(in[i]);
+}
+
 /* IEEE half to single by moving bits, so that subnormal halves survive where the CPU flushes. */
 static float half_to_float(uint16_t h)
 {

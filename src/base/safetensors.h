@@ -60,6 +60,9 @@ const few_safetensor *few_safetensors_find(const few_safetensors *s, const char 
 const char *few_safetensors_metadata(const few_safetensors *s, const char *key);
 const char *few_safetensors_metadata_at(const few_safetensors *s, int i, const char **text);
 
+/* Round to IEEE halves, to nearest, ties to even; beyond their range infinite. */
+void few_f16_from_f32(uint16_t *out, const float *in, int64_t n);
+
 /* Convert to out[count]. Fails: FEW_EUNSUPPORTED for types other than F64, F32, F16, BF16. */
 few_status few_safetensors_to_f32(const few_safetensor *t, float *out, few_error *err);
 

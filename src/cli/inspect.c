@@ -73,7 +73,7 @@ static const few_option table[] = {
     { "output", FEW_OPT_STRING, offsetof(struct options, output), NULL, 0, 0,
       "copy the checkpoint to this file", NULL },
     { "half", FEW_OPT_BOOL, offsetof(struct options, half), "false", 0, 0,
-      "with weights rounded to bf16, half the size", NULL },
+      "with weights rounded to F16, half the size", NULL },
     { .name = NULL },
 };
 

@@ -5,7 +5,6 @@
 
 #include "base/alloc.h"
 #include "base/safetensors.h"
-#include "cpu/simd.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -153,6 +152,14 @@ static few_status add_metadata(few_safetensors_writer *w, const few_spec *spec, 
     return st;
 }
 
+static bool in_half_range(const float *v, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (fabsf(v[i]) > 65504)
+            return false;
+    return true;
+}
+
 /* half: [params->count] room for the rounded weights, or NULL for f32. */
 static few_status save(const few_spec *spec, const few_params *params, const float *master,
                        uint16_t *half, const char *path, few_error *err)
@@ -169,9 +176,10 @@ static few_status save(const few_spec *spec, const few_params *params, const flo
                               p->name);
                 goto cleanup;
             }
-        const void *data = half ? (const void *)(half + p->offset) : master + p->offset;
+        const bool fits = half && in_half_range(master + p->offset, p->count);
+        const void *data = fits ? (const void *)(half + p->offset) : master + p->offset;
         FEW_GOTO(few_safetensors_writer_add(w, p->name,
-                                            half ? FEW_SAFETENSORS_BF16 : FEW_SAFETENSORS_F32,
+                                            fits ? FEW_SAFETENSORS_F16 : FEW_SAFETENSORS_F32,
                                             p->shape.rank, p->shape.d, data, err));
     }
     FEW_GOTO(add_metadata(w, spec, err));
@@ -193,7 +201,7 @@ few_status few_net_save_half(const few_spec *spec, const few_params *params, con
     uint16_t *half = few_malloc((size_t)params->count * sizeof *half);
     if (!half)
         return few_fail(err, FEW_ENOMEM, "out of memory for the rounded weights");
-    few_simd_get(NULL)->to_bf16(half, master, params->count);
+    few_f16_from_f32(half, master, params->count);
     const few_status st = save(spec, params, master, half, path, err);
     few_free(half);
     return st;

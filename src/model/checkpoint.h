@@ -17,7 +17,8 @@ typedef struct few_net {
 few_status few_net_load(few_net *n, const char *path, few_error *err);
 few_status few_net_save(const few_spec *spec, const few_params *params, const float *master,
                         const char *path, few_error *err);
-/* The same with every tensor rounded to bf16: half the size, for shipping. */
+/* The same with tensors rounded to F16, but for those with a number beyond its 65504: half the
+ * size, for shipping, and an eighth of bf16's rounding. */
 few_status few_net_save_half(const few_spec *spec, const few_params *params, const float *master,
                              const char *path, few_error *err);
 void few_net_free(few_net *n);

@@ -388,6 +388,32 @@ static void test_convert(void **state)
                     (exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24)));
     }
 
+    /* Every half comes back, of either sign; between two neighbours the nearer one is taken, in the
+     * middle the even one; past the last there is infinity. */
+    for (uint32_t h = 0; h < 0x7C00; h++) {
+        const double here = h >> 10 ? ldexp(1024 + (h & 1023), (int)(h >> 10) - 25) : ldexp(h, -24);
+        const double step = ldexp(1, (int)(h >> 10 ? h >> 10 : 1) - 25);
+        const float middle = (float)(here + step / 2);
+        const float in[] = { (float)here, -(float)here, nextafterf(middle, 0), middle,
+                             nextafterf(middle, INFINITY) };
+        uint16_t got[FEW_COUNT(in)];
+        few_f16_from_f32(got, in, FEW_COUNT(in));
+        assert_int_equal(got[0], h);
+        assert_int_equal(got[1], h | 0x8000);
+        assert_int_equal(got[2], h);
+        assert_int_equal(got[3], h + (h & 1));
+        assert_int_equal(got[4], h + 1);
+    }
+    const float far[] = { 65536, -1e30f, INFINITY, NAN, 1e-30f, -0x1p-149f };
+    uint16_t got[FEW_COUNT(far)];
+    few_f16_from_f32(got, far, FEW_COUNT(far));
+    assert_int_equal(got[0], 0x7C00);
+    assert_int_equal(got[1], 0xFC00);
+    assert_int_equal(got[2], 0x7C00);
+    assert_true((got[3] & 0x7C00) == 0x7C00 && (got[3] & 0x3FF));
+    assert_int_equal(got[4], 0);
+    assert_int_equal(got[5], 0x8000);
+
     t.type = FEW_SAFETENSORS_F32;
     t.data = memcpy(odd + 1, singles, sizeof singles);
     assert_true(few_safetensors_measure(&t));
