@@ -10,7 +10,7 @@ static few_val build(few_method_ctx *c)
 static const few_option options[] = {
     FEW_MC_OPTIONS,
     { "teacher_step", FEW_OPT_CHOICE, offsetof(few_mc_options, teacher_step), "addim", 0, 0,
-      "how the teacher steps", "addim|ddim" },
+      "how the teacher steps; midpoint: second order, in two evaluations", "addim|ddim|midpoint" },
     { "x_var", FEW_OPT_CHOICE, offsetof(few_mc_options, x_var), "measured", 0, 0,
       "aDDIM's variance of x: from the teacher's error, or 0.1 / (2 + SNR)", "measured|analytic" },
     { "eta", FEW_OPT_DOUBLE, offsetof(few_mc_options, eta), "0.75", 0, 1,

@@ -12,7 +12,7 @@
 /* Parameter sets of a training graph. */
 enum { FEW_SET_LIVE = 0, FEW_SET_TEACHER = 1 };
 
-enum { FEW_MAX_SCALARS = 24 };
+enum { FEW_MAX_SCALARS = 32 };
 
 typedef struct few_method few_method;
 

@@ -11,7 +11,10 @@
  *
  * x_ref is computed in the closed form w1 x_T + (1 - w1) f(z_s, s) + c (k - sigma_s) eps_T, where
  * nothing cancels. Easy to get wrong: the x variance of aDDIM comes from the unguided prediction.
- */
+ *
+ * teacher_step midpoint is no part of the paper: x_T is then the prediction at the middle of the
+ * step, where DDIM has taken z_t by the prediction at t. That is the second-order exponential
+ * midpoint rule (DPM-Solver-2, arXiv:2206.00927, with the middle in t), for one more evaluation. */
 #include "method/multistep_consistency.h"
 
 #include "base/philox.h"
@@ -46,14 +49,20 @@ enum {
     U_HAT, /* u = w1 q x_T + (1-w1) q x_ref0 - q x_hat + ... */
     U_EPS,
     U_EPS0, /* ... + (U_EPS k - U_EPS0) eps_T */
+    TIME_M,
+    Z_M_Z,
+    Z_M_X, /* midpoint: z_m = Z_M_Z z_t + Z_M_X x_T */
+    MX_Z,
+    MX_OUT, /* teacher, there */
     WEIGHT,
     N_SCALARS
 };
 
 const char *const few_mc_scalars[] = {
-    "time_t",  "time_s",  "x_z_t",   "x_out_t",  "x_z_s",  "x_out_s", "tx_z",    "tx_out",
-    "alpha_t", "sigma_t", "alpha_s", "sigma_s2", "eps_z",  "eps_x",   "d2_xvar", "u_teacher",
-    "u_self",  "u_hat",   "u_eps",   "u_eps0",   "weight", NULL,
+    "time_t",  "time_s",    "x_z_t",   "x_out_t", "x_z_s",    "x_out_s", "tx_z",
+    "tx_out",  "alpha_t",   "sigma_t", "alpha_s", "sigma_s2", "eps_z",   "eps_x",
+    "d2_xvar", "u_teacher", "u_self",  "u_hat",   "u_eps",    "u_eps0",  "time_m",
+    "z_m_z",   "z_m_x",     "mx_z",    "mx_out",  "weight",   NULL,
 };
 
 few_status few_mc_check(const few_method_ctx *c, few_error *err)
@@ -79,6 +88,23 @@ static few_val addim_k(few_method_ctx *c, few_val x_var_term, few_val eps_T)
     return few_sqrt(g, few_add(g, few_div(g, x_var_term, ms), c->scalar[SIGMA_S2]));
 }
 
+/* The teacher's prediction of x, guided: (1+g) f(c) - g f(null). *cond: the unguided one. */
+static few_val teacher_x(few_method_ctx *c, few_val z, int time, int from_z, int from_out,
+                         few_val *cond)
+{
+    const few_mc_options *o = c->options;
+    const few_val *k = c->scalar;
+    *cond = few_method_predict_x(c, FEW_SET_TEACHER, z, k[time], k[from_z], k[from_out], c->label);
+    few_val x = *cond;
+    if (o->guidance > 0) {
+        const few_val null = few_method_predict_x(c, FEW_SET_TEACHER, z, k[time], k[from_z],
+                                                  k[from_out], c->null_label);
+        x = few_add(c->g, few_affine(c->g, *cond, 1 + o->guidance, 0),
+                    few_affine(c->g, null, -o->guidance, 0));
+    }
+    return few_stop_gradient(c->g, x);
+}
+
 few_val few_mc_build(few_method_ctx *c, bool distil)
 {
     const few_mc_options *o = c->options;
@@ -91,24 +117,21 @@ few_val few_mc_build(few_method_ctx *c, bool distil)
         few_method_mix(c, 2, (few_val[]){ c->x, eps }, (few_val[]){ k[ALPHA_T], k[SIGMA_T] });
 
     few_val x_T = c->x, x_cond = c->x;
-    if (distil) {
-        x_cond =
-            few_method_predict_x(c, FEW_SET_TEACHER, z_t, k[TIME_T], k[TX_Z], k[TX_OUT], c->label);
-        x_T = x_cond;
-        if (o->guidance > 0) { /* (1+g) f(c) - g f(null) */
-            const few_val x_null = few_method_predict_x(c, FEW_SET_TEACHER, z_t, k[TIME_T], k[TX_Z],
-                                                        k[TX_OUT], c->null_label);
-            x_T = few_add(g, few_affine(g, x_cond, 1 + o->guidance, 0),
-                          few_affine(g, x_null, -o->guidance, 0));
-        }
-        x_T = few_stop_gradient(g, x_T);
+    if (distil)
+        x_T = teacher_x(c, z_t, TIME_T, TX_Z, TX_OUT, &x_cond);
+    if (distil && !strcmp(o->teacher_step, "midpoint")) {
+        few_val ignored;
+        few_graph_label(g, "z_m");
+        const few_val z_m =
+            few_method_mix(c, 2, (few_val[]){ z_t, x_T }, (few_val[]){ k[Z_M_Z], k[Z_M_X] });
+        x_T = teacher_x(c, few_stop_gradient(g, z_m), TIME_M, MX_Z, MX_OUT, &ignored);
     }
 
     few_graph_label(g, "z_s");
     const few_val eps_T =
         few_method_mix(c, 2, (few_val[]){ z_t, x_T }, (few_val[]){ k[EPS_Z], k[EPS_X] });
     few_val root;
-    if (!distil || !strcmp(o->teacher_step, "ddim")) {
+    if (!distil || strcmp(o->teacher_step, "addim") != 0) {
         root = few_sqrt(g, k[SIGMA_S2]); /* x_var = 0 */
     } else if (!strcmp(o->x_var, "analytic")) {
         root = addim_k(c, k[D2_XVAR], eps_T);
@@ -176,6 +199,15 @@ void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *v
     few_param_to_x(c->spec->prediction, s.alpha, s.sigma, &v[X_Z_S], &v[X_OUT_S]);
     if (c->teacher)
         few_param_to_x(c->teacher->prediction, t.alpha, t.sigma, &v[TX_Z], &v[TX_OUT]);
+    const double t_m = (double)(2 * d.it.i - 1) / (double)(2 * d.it.n);
+    const double phi_m = few_schedule_phi(sch, t_m);
+    const few_angle m = few_angle_of(phi_m);
+    const few_ddim_coef to_m = few_ddim(phi_t, phi_m);
+    v[TIME_M] = few_method_time(c->spec, t_m);
+    v[Z_M_Z] = to_m.r;
+    v[Z_M_X] = to_m.D;
+    if (c->teacher)
+        few_param_to_x(c->teacher->prediction, m.alpha, m.sigma, &v[MX_Z], &v[MX_OUT]);
     v[ALPHA_T] = t.alpha;
     v[SIGMA_T] = t.sigma;
     v[ALPHA_S] = s.alpha;

@@ -102,6 +102,7 @@ typedef struct oracle_case {
     uint32_t step, index;
     int label, null_label;
     const double *x;
+    bool midpoint;                   /* the teacher's second evaluation */
     bool addim, measured, bare_last; /* bare_last: no aDDIM in the step to t = 0 */
     double eta, guidance, huber;
     const char *distance, *weight;
@@ -142,6 +143,17 @@ static inline double oracle_loss(const oracle_case *c, const double *x_ref, cons
                                                  : 1);
 }
 
+/* x, the teacher's prediction at z, guided. */
+static inline void oracle_guide(const oracle_case *c, const double *z, double t, double *x, int d)
+{
+    double null[ORACLE_MAX];
+    if (c->guidance <= 0)
+        return;
+    oracle_x(c->teacher, z, t, c->null_label, NULL, null);
+    for (int i = 0; i < d; i++)
+        x[i] = (1 + c->guidance) * x[i] - c->guidance * null[i];
+}
+
 static inline double oracle_mc(oracle_case *c)
 {
     const few_spec *s = &c->hat->net->spec;
@@ -171,17 +183,22 @@ static inline double oracle_mc(oracle_case *c)
     double x_var = 0;
     memcpy(x_T, c->x, (size_t)d * sizeof *x_T);
     if (c->teacher) {
-        double miss[ORACLE_MAX], null[ORACLE_MAX];
+        double miss[ORACLE_MAX];
         oracle_x(c->teacher, z_t, t, c->label, NULL, x_T);
         for (int i = 0; i < d; i++)
             miss[i] = c->x[i] - x_T[i];
         if (c->addim && !(c->bare_last && seg * n_seg + n_rel == 1))
             x_var = c->measured ? c->eta * oracle_mean_square(miss, d)
                                 : 0.1 / (2 + at * at / (st * st));
-        if (c->guidance > 0) {
-            oracle_x(c->teacher, z_t, t, c->null_label, NULL, null);
+        oracle_guide(c, z_t, t, x_T, d);
+        if (c->midpoint) {
+            const double t_m = (t + t_s) / 2;
+            double am, sm, z_m[ORACLE_MAX];
+            oracle_path(s, t_m, &am, &sm);
             for (int i = 0; i < d; i++)
-                x_T[i] = (1 + c->guidance) * x_T[i] - c->guidance * null[i];
+                z_m[i] = am * x_T[i] + sm * (z_t[i] - at * x_T[i]) / st;
+            oracle_x(c->teacher, z_m, t_m, c->label, NULL, x_T);
+            oracle_guide(c, z_m, t_m, x_T, d);
         }
     }
     double eps_T[ORACLE_MAX];

@@ -158,6 +158,7 @@ static oracle_case oracle_of(rig *r, int i)
                           .label = r->label[i],
                           .null_label = 3,
                           .x = r->x[i],
+                          .midpoint = distil && !strcmp(o->teacher_step, "midpoint"),
                           .addim = distil && !strcmp(o->teacher_step, "addim"),
                           .measured = distil && !strcmp(o->x_var, "measured"),
                           .bare_last = distil && !strcmp(o->last, "x_hat"),
@@ -236,6 +237,9 @@ static void every_option_is_what_it_says(void **state)
     (void)state;
     static const char *const mcd[][7] = {
         { "method.teacher_step", "ddim" },
+        { "method.teacher_step", "midpoint" },
+        { "method.teacher_step", "midpoint", "method.guidance", "1.5", "teacher.prediction",
+          "eps" },
         { "method.x_var", "analytic" },
         { "method.eta", "0.3", "method.teacher_from", "20" },
         { "method.last", "x_hat", "method.curriculum", "constant", "method.teacher_to", "4" },
