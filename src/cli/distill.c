@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct options {
-    char *output, *method, *config, *data;
+    char *output, *method, *config, *data, *init;
     int steps;
     few_overrides over;
     bool fresh, yes;
@@ -24,6 +24,8 @@ static const few_option table[] = {
       "configuration; absent: defaults, and the teacher's data", NULL },
     { "data", FEW_OPT_STRING, offsetof(struct options, data), NULL, 0, 0, "pack to train on",
       NULL },
+    { "init", FEW_OPT_STRING, offsetof(struct options, init), NULL, 0, 0,
+      "checkpoint or run to start from, such as a student of more steps; absent: TEACHER", NULL },
     FEW_TRAINING_OPTIONS(struct options),
     { .name = NULL },
 };
@@ -61,6 +63,13 @@ static few_status complete(few_config *c, const struct options *o, const char *t
         FEW_TRY(few_config_set(c, "data.path", o->data, "--data", err));
     if (!c->data.path)
         FEW_TRY(inherit_data(c, teacher, err));
+    if (o->init) {
+        char *init;
+        FEW_TRY(few_cli_model_path(o->init, &init, err));
+        const few_status st = few_config_set(c, "student.init", init, "--init", err);
+        few_free(init);
+        FEW_TRY(st);
+    }
     c->student.steps = o->steps;
     FEW_TRY(few_config_set(c, "student.teacher", path, "TEACHER", err));
     return few_overrides_apply(&o->over, c, err);

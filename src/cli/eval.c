@@ -249,6 +249,10 @@ static void print_json(const struct evaluation *e)
             "made_for_steps", r->net->spec.steps, "kind", r->net->spec.kind, "seed",
             (json_int_t)r->draw.seed, "reference", (json_int_t)v->reference, "reference_hash",
             v->reference_hash, "features_hash", v->features_hash);
+        if (e->o->noise) {
+            json_object_set_new(o, "noise", json_string(e->o->noise));
+            json_object_set_new(o, "from", json_real(e->o->from));
+        }
         json_array_append_new(all, o);
     }
     few_cli_json(e->n == 1 ? json_incref(json_array_get(all, 0)) : json_incref(all));
@@ -262,8 +266,11 @@ static void print_table(const struct evaluation *e)
            (long long)v->samples, (long long)v->reference);
     if (isfinite(v->floor))
         printf("; floor %.3f (%lld training images)", v->floor, (long long)v->train);
-    printf("\nreference %s, features %s, seed %llu\n\n", v->reference_hash, v->features_hash,
+    printf("\nreference %s, features %s, seed %llu\n", v->reference_hash, v->features_hash,
            (unsigned long long)e->row[0].draw.seed);
+    if (e->o->noise)
+        printf("from the noisy images of %s, at t = %g\n", e->o->noise, e->o->from);
+    printf("\n");
     printf("%-18s %-10s %6s %9s %8s %10s\n", "model", "sampler", "nfe", "FD", "ratio", "images/s");
     for (int k = 0; k < e->n; k++) {
         const few_quality_row *r = &e->row[k];

@@ -51,6 +51,25 @@ json_t *few_spec_to_json(const few_spec *s)
     return o;
 }
 
+few_status few_spec_same_network(const few_spec *a, const few_spec *b, const char *where,
+                                 few_error *err)
+{
+    const char *const keys[] = { "network",  b->network->name,   "image",     "classes",
+                                 "schedule", "parameterization", "time_scale" };
+    json_t *x = few_spec_to_json(a), *y = few_spec_to_json(b);
+    few_status st =
+        x && y ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a model description");
+    for (size_t k = 0; st == FEW_OK && k < FEW_COUNT(keys); k++)
+        if (!json_equal(json_object_get(x, keys[k]), json_object_get(y, keys[k])))
+            st = few_fail(err, FEW_ECONFIG,
+                          "'%s' cannot be started from: its '%s' is not that of the model to be "
+                          "trained (compare them with 'fewstep inspect')",
+                          where, keys[k]);
+    json_decref(x);
+    json_decref(y);
+    return st;
+}
+
 /* ---- in -------------------------------------------------------------------------------------*/
 
 static few_status text(const json_t *o, const char *key, bool needed, char **out, const char *where,

@@ -26,6 +26,11 @@ typedef struct few_spec {
 void few_spec_clear(few_spec *s);
 few_status few_spec_copy(few_spec *dst, const few_spec *src, few_error *err);
 
+/* Whether the weights of `a` (read from `where`) mean the same in `b`: network, sizes, classes,
+ * schedule, prediction and time input. Fails: FEW_ECONFIG, with the first that differs. */
+few_status few_spec_same_network(const few_spec *a, const few_spec *b, const char *where,
+                                 few_error *err);
+
 /* New reference; NULL when out of memory. */
 json_t *few_spec_to_json(const few_spec *s);
 few_status few_spec_from_json(few_spec *s, const json_t *json, const char *where, few_error *err);

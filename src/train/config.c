@@ -33,6 +33,8 @@ const few_option few_student_table[] = {
       "network evaluations the student is made for", NULL },
     { "teacher", FEW_OPT_STRING, offsetof(few_student_options, teacher), NULL, 0, 0,
       "checkpoint of the teacher", NULL },
+    { "init", FEW_OPT_STRING, offsetof(few_student_options, init), NULL, 0, 0,
+      "checkpoint to start from, such as a student of more steps; absent: the teacher", NULL },
     { "from_scratch", FEW_OPT_BOOL, offsetof(few_student_options, from_scratch), "false", 0, 0,
       "start from random weights rather than the teacher's", NULL },
     { .name = NULL },
@@ -337,10 +339,11 @@ void few_config_differences(const few_config *old, const few_config *new, few_st
 
 static few_status history_entry(const few_config *c, few_trainer *t, few_error *err)
 {
-    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:f, s:s, s:s?}", "method", c->method->name,
-                          "version", FEW_VERSION, "steps", (json_int_t)c->train.steps, "batch",
-                          (json_int_t)c->train.batch, "lr", c->train.lr, "data", t->data.name,
-                          "teacher", t->teacher ? t->teacher->hash : NULL);
+    json_t *o =
+        json_pack("{s:s, s:s, s:I, s:I, s:f, s:s, s:s?, s:s*}", "method", c->method->name,
+                  "version", FEW_VERSION, "steps", (json_int_t)c->train.steps, "batch",
+                  (json_int_t)c->train.batch, "lr", c->train.lr, "data", t->data.name, "teacher",
+                  t->teacher ? t->teacher->hash : NULL, "init", t->init ? t->init->hash : NULL);
     if (!t->spec.history)
         t->spec.history = json_array();
     else { /* the teacher's list is its own */
@@ -372,6 +375,22 @@ few_status few_config_spec(const few_config *c, const few_net_shape *shape, few_
     json_decref(schedule);
     FEW_TRY(st);
     return c->network->make(c->network_options, shape, &s->config, err);
+}
+
+/* The network that the weights start from, when it is not the teacher. */
+static few_status load_init(const few_config *c, few_trainer *t, few_error *err)
+{
+    const char *path = c->student.init;
+    if (!path)
+        return FEW_OK;
+    if (c->student.from_scratch)
+        return few_fail(err, FEW_ECONFIG,
+                        "student.init (%s) and student.from_scratch exclude each other", path);
+    t->init = few_calloc(1, sizeof *t->init);
+    if (!t->init)
+        return few_fail(err, FEW_ENOMEM, "out of memory for the network to start from");
+    FEW_TRY(few_net_load(t->init, path, err));
+    return few_spec_same_network(&t->init->spec, &t->spec, path, err);
 }
 
 static few_status name_things(const few_config *c, few_trainer *t, few_error *err)
@@ -443,6 +462,7 @@ few_status few_config_trainer_on(const few_config *c, const few_dataset *data, f
         FEW_TRY(few_config_spec(c, &shape, &t->spec, err));
     }
     t->spec.steps = c->student.steps;
+    FEW_TRY(load_init(c, t, err));
     t->spec.null_class = t->spec.classes > 0 && c->train.label_drop > 0;
     return name_things(c, t, err);
 }

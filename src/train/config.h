@@ -4,7 +4,7 @@
  *     model:     network (unet, mlp) and its keys; prediction, time_scale
  *     schedule:  name (cosine, shifted, interpolated) and its keys
  *     method:    name (diffusion, mct, mcd) and its keys
- *     student:   steps, teacher, from_scratch
+ *     student:   steps, teacher, init, from_scratch
  *     train:     steps, batch, lr, ... (few_train_table)
  *
  * Relative paths are taken from the folder the program runs in. */
@@ -26,6 +26,7 @@ typedef struct few_model_options {
 typedef struct few_student_options {
     int steps;
     char *teacher;
+    char *init;        /* start from this checkpoint rather than the teacher */
     bool from_scratch; /* start from random weights rather than the teacher's */
 } few_student_options;
 

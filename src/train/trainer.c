@@ -86,10 +86,12 @@ static few_status make_state(few_trainer *t, bool from_scratch, few_error *err)
         if (!(*all[k] = few_big_alloc(bytes)))
             return few_fail(err, FEW_ENOMEM,
                             "out of memory for the training state (%zu bytes each)", bytes);
-    if (t->teacher && !from_scratch) {
-        if (t->teacher->params.count != s->count)
-            return few_fail(err, FEW_ECONFIG, "the teacher's network differs from the student's");
-        memcpy(s->master, t->teacher->master, bytes);
+    const few_net *from = from_scratch ? NULL : t->init ? t->init : t->teacher;
+    if (from) {
+        if (from->params.count != s->count)
+            return few_fail(err, FEW_ECONFIG, "the %s's network differs from the student's",
+                            from == t->init ? "initial model" : "teacher");
+        memcpy(s->master, from->master, bytes);
     } else {
         few_params_init(&t->params, s->master, t->train.seed);
     }
@@ -239,6 +241,9 @@ void few_trainer_free(few_trainer *t)
     if (t->teacher)
         few_net_free(t->teacher);
     few_free(t->teacher);
+    if (t->init)
+        few_net_free(t->init);
+    few_free(t->init);
     if (t->method_options)
         few_options_clear(t->method->options, t->method_options);
     few_free(t->method_options);

@@ -46,6 +46,7 @@ typedef struct few_trainer {
     few_dataset data;
     bool flip;
     few_net *teacher; /* owned, or NULL */
+    few_net *init;    /* whose weights to start from, before the teacher's; owned, or NULL */
     few_train_state state;
     int bad_in_a_row;
 
@@ -62,9 +63,9 @@ typedef struct few_step_result {
     bool skipped;
 } few_step_result;
 
-/* Build graph, plan and buffers. t->spec, train, method, method_options, data and teacher are set
- * by the caller before (and owned by t from then on, in case of failure, too). The weights start at
- * random or, for a student with a teacher, at the teacher's. */
+/* Build graph, plan and buffers. t->spec, train, method, method_options, data, teacher and init are
+ * set by the caller before (and owned by t from then on, in case of failure, too). The weights
+ * start at random or, for a student, at init's or the teacher's. */
 few_status few_trainer_start(few_trainer *t, bool from_scratch, few_error *err);
 void few_trainer_free(few_trainer *t);
 

@@ -92,6 +92,19 @@ grep -q 'teacher_step: ddim' s3/config.yaml && grep -q 'teacher_to: 96' s3/confi
 refused 1 'unknown method' "$fewstep" distill t --method mcdd --steps 2 -o s4
 refused 1 "written for method 'mcd'" "$fewstep" distill t --method mct --steps 2 --config m.yaml -o s4
 
+# A student begins where another one ended: a rate of 0 leaves it there.
+weights() { "$fewstep" inspect "$1" --json | grep '^ "hash"'; }
+ok "distill from a student" "$fewstep" distill t --steps 1 --init s -o i --set train.steps=1,train.lr=0,train.batch=8,train.slice=4,train.sample_every=0
+[ -n "$(weights s)" ] && [ "$(weights i)" = "$(weights s)" ] || { echo "FAIL --init: not that student's weights"; failed=1; }
+[ "$(weights i)" != "$(weights t)" ] || { echo "FAIL --init: the teacher's weights"; failed=1; }
+"$fewstep" inspect i --json >out
+has out '"init": "'
+ok "and goes on" "$fewstep" train i
+refused 1 'exclude each other' "$fewstep" distill t --steps 1 --init s -o j --set student.from_scratch=true
+sed 's/base: 8/base: 16/' c.yaml >wide.yaml
+ok "another network" "$fewstep" train wide.yaml -o wide --set train.steps=1,train.sample_every=0
+refused 1 "its 'unet' is not that of" "$fewstep" distill t --steps 1 --init wide -o j
+
 ok "sample png" "$fewstep" sample s -n 4 -o a.png
 ok "sample npy" "$fewstep" sample s -n 4 -o a.npy
 ok "sample raw" "$fewstep" sample s -n 4 --raw -o r.npy --json
@@ -128,6 +141,7 @@ ok "eval of a chain" "$fewstep" eval t --samples 16 --steps 4 --features f.safet
 grep '"fd"' out >fd
 ok "eval from a time" "$fewstep" eval t --samples 16 --steps 4 --noise m.npy --from 0.5 --features f.safetensors --reference d.few --json
 has out "$(cat fd)"
+has out '"from": 0.5'
 has out '"nfe": 2'
 refused 1 "holds noise for 16" "$fewstep" eval t --samples 17 --noise m.npy --features f.safetensors --reference d.few
 refused 1 "not with --noise" "$fewstep" eval t --samples 16 --noise m.npy --features f.safetensors --reference d.few --report x.html
