@@ -75,6 +75,15 @@ void few_atomic_abandon(few_atomic_file *a)
     *a = (few_atomic_file){ 0 };
 }
 
+few_status few_atomic_write(few_atomic_file *a, const void *data, size_t n, few_error *err)
+{
+    errno = 0;
+    if (!n || fwrite(data, 1, n, a->f) == n)
+        return FEW_OK;
+    return few_fail(err, FEW_EIO, "cannot write '%s': %s", a->path,
+                    errno ? strerror(errno) : "a write failed, the disk may be full");
+}
+
 /* The folder that holds `path`, as a new string. */
 static char *folder_of(const char *path)
 {
@@ -129,13 +138,11 @@ few_status few_write_file(const char *path, const void *data, size_t n, few_erro
 {
     few_atomic_file a;
     FEW_TRY(few_atomic_open(&a, path, err));
-    errno = 0;
-    if (n && fwrite(data, 1, n, a.f) != n) {
-        const int why = errno;
-        few_atomic_abandon(&a);
-        return few_fail(err, FEW_EIO, "cannot write '%s': %s", path, strerror(why));
-    }
-    return few_atomic_commit(&a, err);
+    const few_status st = few_atomic_write(&a, data, n, err);
+    if (st == FEW_OK)
+        return few_atomic_commit(&a, err);
+    few_atomic_abandon(&a);
+    return st;
 }
 
 few_status few_lock(const char *path, int *lock, few_error *err)

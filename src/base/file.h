@@ -6,15 +6,18 @@
 
 #include <stdio.h>
 
-/* A file being written under a temporary name beside its own. Write through `f` (buffered;
- * errors stick to it), then commit or abandon. Commit: flush, fsync, rename, fsync of the folder.
- * Every failure path removes the temporary and leaves an older file of that name as it was. */
+/* A file being written under a temporary name beside its own. Write with few_atomic_write or
+ * through `f` (buffered; errors stick to it), then commit or abandon. Commit: flush, fsync, rename,
+ * fsync of the folder. Every failure path removes the temporary and leaves an older file of that
+ * name as it was. */
 typedef struct few_atomic_file {
     FILE *f;
     char *path, *temp;
 } few_atomic_file;
 
 few_status few_atomic_open(few_atomic_file *a, const char *path, few_error *err);
+/* n bytes; a failure names the file and the system's reason. */
+few_status few_atomic_write(few_atomic_file *a, const void *data, size_t n, few_error *err);
 few_status few_atomic_commit(few_atomic_file *a, few_error *err); /* closes in every case */
 void few_atomic_abandon(few_atomic_file *a); /* fine after commit or failed open */
 

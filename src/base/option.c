@@ -559,11 +559,14 @@ void few_option_print(const few_option *o, const void *target, few_strbuf *out)
     }
 }
 
-/* "--name TYPE", or its choices when they are few enough to stand there. */
+/* "--a-name TYPE", or its choices when they are few enough to stand there. */
 static void print_usage(const few_option *o, few_strbuf *out)
 {
     const bool choice = o->type == FEW_OPT_CHOICE && o->choices && strlen(o->choices) <= 24;
-    few_strbuf_addf(out, "--%s %s", o->name, choice ? o->choices : kinds[o->type].name);
+    few_strbuf_add(out, "--");
+    for (const char *s = o->name; *s; s++)
+        few_strbuf_add_n(out, *s == '_' ? "-" : s, 1);
+    few_strbuf_addf(out, " %s", choice ? o->choices : kinds[o->type].name);
 }
 
 void few_options_help(const few_option *table, few_strbuf *out)

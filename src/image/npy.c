@@ -233,12 +233,13 @@ static few_status write_array(const char *path, few_npy_type type, const void *d
 
     few_atomic_file file;
     FEW_TRY(few_atomic_open(&file, path, err));
-    const size_t size = (size_t)types[type].size;
-    if (fwrite(head, 1, n, file.f) != n || fwrite(data, size, count, file.f) != count) {
-        few_atomic_abandon(&file);
-        return few_fail(err, FEW_EIO, "cannot write '%s'", path);
-    }
-    return few_atomic_commit(&file, err);
+    few_status st = few_atomic_write(&file, head, n, err);
+    if (st == FEW_OK)
+        st = few_atomic_write(&file, data, count * (size_t)types[type].size, err);
+    if (st == FEW_OK)
+        return few_atomic_commit(&file, err);
+    few_atomic_abandon(&file);
+    return st;
 }
 
 few_status few_npy_write_u8(const char *path, const uint8_t *data, int rank, const int64_t *dim,

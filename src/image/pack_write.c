@@ -6,6 +6,7 @@
 #include "image/catalog.h"
 #include "image/pack_file.h"
 
+#include <errno.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -103,7 +104,7 @@ few_status few_pack_writer_open(few_pack_writer **out, const char *path, const f
     }
     FEW_GOTO(few_atomic_open(&w->file, path, err));
     if (fseeko(w->file.f, (off_t)w->head_n, SEEK_SET) != 0) {
-        st = few_fail(err, FEW_EIO, "cannot write '%s'", path);
+        st = few_fail(err, FEW_EIO, "cannot write '%s': %s", path, strerror(errno));
         goto cleanup;
     }
     *out = w;
@@ -134,9 +135,7 @@ few_status few_pack_writer_add(few_pack_writer *w, const uint8_t *pixels, int la
     }
     w->n++;
     XXH3_128bits_update(w->hash, pixels, w->image_n);
-    if (fwrite(pixels, 1, w->image_n, w->file.f) != w->image_n)
-        return few_fail(err, FEW_EIO, "cannot write '%s': the disk may be full", w->file.path);
-    return FEW_OK;
+    return few_atomic_write(&w->file, pixels, w->image_n, err);
 }
 
 static json_t *hex_of(XXH128_hash_t h)
@@ -171,10 +170,12 @@ static few_status write_head(few_pack_writer *w, few_error *err)
     few_put_le(head + 8, FEW_PACK_VERSION, 4);
     few_put_le(head + 12, length, 4);
     few_put_le(head + 16, XXH3_64bits(head + FEW_PACK_HEAD, length), 8);
-    const bool ok =
-        fseeko(w->file.f, 0, SEEK_SET) == 0 && fwrite(head, 1, w->head_n, w->file.f) == w->head_n;
+    const few_status st =
+        fseeko(w->file.f, 0, SEEK_SET) == 0
+            ? few_atomic_write(&w->file, head, w->head_n, err)
+            : few_fail(err, FEW_EIO, "cannot write '%s': %s", w->file.path, strerror(errno));
     few_free(head);
-    return ok ? FEW_OK : few_fail(err, FEW_EIO, "cannot write '%s'", w->file.path);
+    return st;
 }
 
 few_status few_pack_writer_commit(few_pack_writer *w, few_error *err)
@@ -187,11 +188,8 @@ few_status few_pack_writer_commit(few_pack_writer *w, few_error *err)
     }
     if (w->n_classes > 0) {
         const size_t pad = -(w->image_n * (size_t)w->n) & 3;
-        if (fwrite(zeros, 1, pad, w->file.f) != pad ||
-            fwrite(w->labels, 4, (size_t)w->n, w->file.f) != (size_t)w->n) {
-            st = few_fail(err, FEW_EIO, "cannot write '%s'", w->file.path);
-            goto cleanup;
-        }
+        FEW_GOTO(few_atomic_write(&w->file, zeros, pad, err));
+        FEW_GOTO(few_atomic_write(&w->file, w->labels, 4 * (size_t)w->n, err));
     }
     FEW_GOTO(write_head(w, err));
     st = few_atomic_commit(&w->file, err);

@@ -19,7 +19,8 @@ struct job {
     png_infop info;
     const uint8_t *in; /* reading: what is left */
     size_t left;
-    FILE *file; /* writing */
+    few_atomic_file *file; /* writing */
+    bool write_failed;     /* and reported */
     uint8_t *pixels;
     int h, w, c;
     bool no_memory;
@@ -31,8 +32,8 @@ static void on_error(png_structp png, png_const_charp text)
     struct job *j = png_get_error_ptr(png);
     if (j->no_memory)
         few_fail(j->err, FEW_ENOMEM, "out of memory");
-    else
-        few_fail(j->err, FEW_EFORMAT, "damaged PNG: %s", text);
+    else if (!j->write_failed)
+        few_fail(j->err, FEW_EFORMAT, "%s PNG: %s", j->file ? "cannot make the" : "damaged", text);
     png_longjmp(png, 1);
 }
 
@@ -69,8 +70,10 @@ static void on_read(png_structp png, png_bytep out, size_t n)
 static void on_write(png_structp png, png_bytep p, size_t n)
 {
     struct job *j = png_get_io_ptr(png);
-    if (fwrite(p, 1, n, j->file) != n)
+    if (few_atomic_write(j->file, p, n, j->err) != FEW_OK) {
+        j->write_failed = true;
         png_error(png, "cannot write");
+    }
 }
 
 static void on_flush(png_structp png)
@@ -168,7 +171,7 @@ few_status few_png_decode(few_image *out, const void *data, size_t n, few_error 
 static few_status encode(struct job *j, const uint8_t *pixels)
 {
     if (setjmp(png_jmpbuf(j->png)))
-        return j->no_memory ? FEW_ENOMEM : few_fail(j->err, FEW_EIO, "cannot write the PNG");
+        return j->no_memory ? FEW_ENOMEM : FEW_EIO;
     png_structp png = j->png;
     png_set_user_limits(png, 0x7fffffff, 0x7fffffff);
     png_set_write_fn(png, j, on_write, on_flush);
@@ -190,7 +193,7 @@ few_status few_image_write_png(const char *path, const uint8_t *pixels, int h, i
                         path, w, h, c);
     few_atomic_file file;
     FEW_TRY(few_atomic_open(&file, path, err));
-    struct job j = { .file = file.f, .h = h, .w = w, .c = c, .err = err };
+    struct job j = { .file = &file, .h = h, .w = w, .c = c, .err = err };
     few_status st = FEW_ENOMEM;
     j.png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &j, on_error, on_warning, &j,
                                       on_malloc, on_free);
@@ -203,7 +206,8 @@ few_status few_image_write_png(const char *path, const uint8_t *pixels, int h, i
     png_destroy_write_struct(&j.png, &j.info);
     if (st != FEW_OK) {
         few_atomic_abandon(&file);
-        few_fail_in(err, "'%s'", path);
+        if (!j.write_failed)
+            few_fail_in(err, "'%s'", path);
         return st;
     }
     return few_atomic_commit(&file, err);

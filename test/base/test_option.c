@@ -362,7 +362,7 @@ static void test_help(void **state)
         ROW(loss, .type = FEW_OPT_CHOICE, .choices = "a-rather-long-one|another-long-one",
             .help = "h"),
         ROW(decay, .type = FEW_OPT_DOUBLE, .min = 0, .max = INFINITY, .help = "d"),
-        ROW(name, .type = FEW_OPT_STRING, .help = "of the run"),
+        { .name = "run_name", .type = FEW_OPT_STRING, .help = "of the run" },
         { .name = NULL },
     };
     few_strbuf b;
@@ -373,7 +373,7 @@ static void test_help(void **state)
                         "  --sampler ddim|addim  how to sample (default ddim)\n"
                         "  --loss CHOICE         h (one of a-rather-long-one|another-long-one)\n"
                         "  --decay NUMBER        d (at least 0)\n"
-                        "  --name TEXT           of the run\n");
+                        "  --run-name TEXT       of the run\n");
     few_strbuf_free(&b);
 }
 

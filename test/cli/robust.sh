@@ -86,5 +86,22 @@ for signal in TERM:143 INT:130; do
     finish "$run"
     same "$run"
 done
+
+# A limit on the size of files stands for a full disk: what was there stays, and the reason is told.
+full() { # full FILE COMMAND...: cannot write FILE of over 1 KB
+    local file=$1 code=0
+    shift
+    echo old >"$file"
+    (trap '' XFSZ; ulimit -f 1; exec "$@") >out 2>err || code=$?
+    [ $code = 1 ] || fail "$* on a full disk: exit $code"
+    grep -qF "cannot write '$file': File too large" err || { fail "$file: not said why"; cat err; }
+    [ "$(cat "$file")" = old ] || fail "$file is lost"
+    ls "$(dirname "$file")" | grep -q 'tmp$' && fail "left-overs beside $file"
+}
+full a.npy "$fewstep" sample whole -n 64 --steps 2 -o a.npy
+full a.npy "$fewstep" sample whole -n 64 --steps 2 --to 0.5 --raw -o a.npy
+full a.png "$fewstep" sample whole -n 64 --steps 2 -o a.png
+full a.safetensors "$fewstep" inspect whole -o a.safetensors --half
+full a.few "$fewstep" data pack images-idx3-ubyte -o a.few
 [ $failed = 0 ] && echo "all good"
 exit $failed
