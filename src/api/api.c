@@ -13,6 +13,7 @@ struct few_model {
     few_drawer *drawer; /* the last one made */
     int64_t drawer_images;
     bool drawer_guided;
+    unsigned drawer_needs;
 };
 
 void few_load_defaults(few_load_options *o)
@@ -68,18 +69,22 @@ void few_sample_defaults(few_sample_options *o)
 }
 
 /* A drawer for this many images, made anew only when the last does not fit. */
-static few_status need_drawer(few_model *m, int64_t n, bool guided, few_error *err)
+static few_status need_drawer(few_model *m, int64_t n, bool guided, unsigned needs, few_error *err)
 {
-    if (m->drawer && m->drawer_images == n && m->drawer_guided == guided)
+    if (m->drawer && m->drawer_images == n && m->drawer_guided == guided &&
+        m->drawer_needs == needs)
         return FEW_OK;
     few_drawer_free(m->drawer);
     m->drawer = NULL;
-    const few_drawer_options o = {
-        .precision = m->precision, .workers = m->threads, .images = n, .guidance = guided
-    };
+    const few_drawer_options o = { .precision = m->precision,
+                                   .workers = m->threads,
+                                   .images = n,
+                                   .guidance = guided,
+                                   .needs = needs };
     FEW_TRY(few_drawer_create(&m->net.spec, m->net.master, &o, &m->drawer, err));
     m->drawer_images = n;
     m->drawer_guided = guided;
+    m->drawer_needs = needs;
     return FEW_OK;
 }
 
@@ -100,15 +105,14 @@ few_status few_sample(few_model *m, int64_t n, const few_sample_options *options
     if (!s)
         return FEW_EINVAL;
     const int steps = o.steps > 0 ? o.steps : few_sampler_default_steps(spec, s);
+    void *sampler_options = NULL;
+    FEW_TRY(few_sampler_options_make(s, &sampler_options, err));
     few_strbuf warning; /* of no interest to a program */
     few_strbuf_init(&warning);
-    few_status st = s->check ? s->check(spec, steps, &warning, err) : FEW_OK;
+    few_status st = s->check ? s->check(spec, sampler_options, steps, &warning, err) : FEW_OK;
     few_strbuf_free(&warning);
-    void *sampler_options = NULL;
     if (st == FEW_OK)
-        st = need_drawer(m, n, o.guidance != 0, err);
-    if (st == FEW_OK)
-        st = few_sampler_options_make(s, &sampler_options, err);
+        st = need_drawer(m, n, o.guidance != 0, few_sampler_needs(s, sampler_options), err);
     if (st == FEW_OK) {
         const few_draw d = { .sampler = s,
                              .options = sampler_options,
@@ -121,10 +125,10 @@ few_status few_sample(few_model *m, int64_t n, const few_sample_options *options
                              .progress = o.progress,
                              .user = o.user };
         st = few_drawer_draw(m->drawer, &d, n, images, err);
+        if (st == FEW_OK && nfe)
+            *nfe = (int64_t)few_draw_evaluations(&d) * (o.guidance != 0 ? 2 : 1);
     }
     few_sampler_options_free(s, sampler_options);
-    if (st == FEW_OK && nfe)
-        *nfe = (int64_t)steps * (o.guidance != 0 ? 2 : 1);
     return st;
 }
 

@@ -95,7 +95,7 @@ static few_status time_sampling(const few_trainer *t, int64_t n, const struct op
     few_drawer *d = NULL;
     float *images = few_malloc((size_t)(n * s->height * s->width * s->channels) * sizeof(float));
     double *v = few_malloc((size_t)o->repeat * sizeof *v);
-    const few_draw draw = { .sampler = &few_sampler_ddim, .steps = 8 };
+    const few_draw draw = { .sampler = &few_sampler_multistep, .steps = 8 };
     few_status st = images && v ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory");
     if (st == FEW_OK)
         st = few_drawer_create(s, few_trainer_weights(t), &po, &d, err);

@@ -190,17 +190,18 @@ static few_status choose(struct evaluation *e, int k, few_error *err)
         s = few_sampler_default(spec); /* a sampler for the teachers among several */
     const int steps =
         o->steps && !(spec->steps && e->n > 1) ? o->steps : few_sampler_default_steps(spec, s);
-    few_strbuf warning;
-    few_strbuf_init(&warning);
-    const few_status st = s->check ? s->check(spec, steps, &warning, err) : FEW_OK;
-    if (warning.n)
-        few_cli_warn("%s: %s", e->path[k], warning.s);
-    few_strbuf_free(&warning);
-    FEW_TRY(st);
     r->draw.sampler = s; /* its options are freed by it */
     FEW_TRY(few_sampler_options_make(s, &e->sampler_options[k], err));
     if (!spec->steps || e->n == 1)
         FEW_TRY(few_sampler_options_set(s, e->sampler_options[k], &o->set, err));
+    few_strbuf warning;
+    few_strbuf_init(&warning);
+    const few_status st =
+        s->check ? s->check(spec, e->sampler_options[k], steps, &warning, err) : FEW_OK;
+    if (warning.n)
+        few_cli_warn("%s: %s", e->path[k], warning.s);
+    few_strbuf_free(&warning);
+    FEW_TRY(st);
     r->path = e->path[k];
     r->net = &e->net[k];
     r->draw = (few_draw){ .sampler = s,

@@ -143,29 +143,28 @@ static few_status draw(struct job *j, few_error *err)
     if (!j->sampler)
         return FEW_EINVAL;
     j->steps = o->steps ? o->steps : few_sampler_default_steps(s, j->sampler);
+    FEW_TRY(few_sampler_options_make(j->sampler, &options, err));
     few_strbuf_init(&warning);
-    if (j->sampler->check)
-        st = j->sampler->check(s, j->steps, &warning, err);
+    st = few_sampler_options_set(j->sampler, options, &o->set, err);
+    if (st == FEW_OK && j->sampler->check)
+        st = j->sampler->check(s, options, j->steps, &warning, err);
     if (warning.n)
         few_cli_warn("%s", warning.s);
     few_strbuf_free(&warning);
-    FEW_TRY(st);
     j->pixels = (int64_t)s->height * s->width * s->channels;
     j->images = few_malloc((size_t)(j->n * j->pixels) * sizeof(float));
-    if (!j->images)
-        return few_fail(err, FEW_ENOMEM, "out of memory for %" PRId64 " images", j->n);
+    if (st == FEW_OK && !j->images)
+        st = few_fail(err, FEW_ENOMEM, "out of memory for %" PRId64 " images", j->n);
     const few_drawer_options po = { .precision = few_precision_named(o->precision),
                                     .workers = o->threads,
                                     .images = j->n,
-                                    .guidance = o->guidance != 0 };
+                                    .guidance = o->guidance != 0,
+                                    .needs = few_sampler_needs(j->sampler, options) };
     few_progress bar;
     const few_progress_sink sink = few_progress_stderr(few_cli_state.quiet);
     few_progress_begin(&bar, &sink, "sample", 1, "eval");
-    st = few_drawer_create(s, j->net.master, &po, &d, err);
     if (st == FEW_OK)
-        st = few_sampler_options_make(j->sampler, &options, err);
-    if (st == FEW_OK)
-        st = few_sampler_options_set(j->sampler, options, &o->set, err);
+        st = few_drawer_create(s, j->net.master, &po, &d, err);
     int begin = 0, end = 0;
     if (st == FEW_OK)
         st = few_sampler_part(j->sampler, s, options, j->steps, o->from, o->to, &begin, &end, err);

@@ -111,8 +111,9 @@ static few_status sample_moments(const few_net *net, few_features *f,
     const few_drawer_options po = { .precision = o->precision,
                                     .workers = o->workers,
                                     .images = o->samples < GROUP ? o->samples : GROUP,
-                                    .guidance = o->draw.guidance != 0 };
-    struct relay relay = { o, 0, o->samples * few_draw_steps(&o->draw) };
+                                    .guidance = o->draw.guidance != 0,
+                                    .needs = few_sampler_needs(o->draw.sampler, o->draw.options) };
+    struct relay relay = { o, 0, o->samples * few_draw_evaluations(&o->draw) };
     few_drawer *d = NULL;
     struct bench b;
     few_status st = FEW_OK;
@@ -128,7 +129,7 @@ static few_status sample_moments(const few_net *net, few_features *f,
             draw.noise += at * b.pixels;
         draw.progress = relay_progress;
         draw.user = &relay;
-        relay.before = at * few_draw_steps(&o->draw);
+        relay.before = at * few_draw_evaluations(&o->draw);
         const double start = few_now();
         FEW_GOTO(few_drawer_draw(d, &draw, m, b.images, err));
         *seconds += few_now() - start;
@@ -168,7 +169,7 @@ few_status few_evaluate(const few_net *net, few_features *f, const few_pack *tes
     }
     out->samples = have.n;
     out->reference = want.n;
-    out->nfe = (int64_t)few_draw_steps(&o->draw) * (o->draw.guidance != 0 ? 2 : 1);
+    out->nfe = (int64_t)few_draw_evaluations(&o->draw) * (o->draw.guidance != 0 ? 2 : 1);
     out->images_per_second = (double)o->samples / (out->seconds + 1e-9);
     snprintf(out->reference_hash, sizeof out->reference_hash, "%s", few_pack_get_info(test)->hash);
     snprintf(out->features_hash, sizeof out->features_hash, "%s", few_features_hash(f));

@@ -145,7 +145,9 @@ static few_status add_samples(few_report *r, const few_quality_row *row, const c
     const few_drawer_options o = { .precision = precision,
                                    .workers = workers,
                                    .images = SHEET,
-                                   .guidance = row->draw.guidance != 0 };
+                                   .guidance = row->draw.guidance != 0,
+                                   .needs =
+                                       few_sampler_needs(row->draw.sampler, row->draw.options) };
     few_drawer *d = NULL;
     few_sheet sheet = { 0 };
     char name[64];
@@ -166,7 +168,7 @@ static few_status add_samples(few_report *r, const few_quality_row *row, const c
         st = few_drawer_create(spec, row->net->master, &o, &d, err);
     if (st == FEW_OK)
         st = few_drawer_draw(d, &draw, SHEET, images, err);
-    relay->before += (int64_t)SHEET * draw.steps;
+    relay->before += (int64_t)SHEET * few_draw_evaluations(&draw);
     if (st == FEW_OK)
         st = few_sheet_init(&sheet, SHEET, spec->height, spec->width, spec->channels, SHEET_COLUMNS,
                             2, err);
@@ -229,7 +231,7 @@ few_status few_quality_report(const char *path, const char *title, const char *c
     st = add_plot(&r, rows, n, err);
     few_report_heading(&r, "Samples from the same noise");
     for (int k = 0; k < n; k++)
-        relay.total += (int64_t)SHEET * rows[k].draw.steps;
+        relay.total += (int64_t)SHEET * few_draw_evaluations(&rows[k].draw);
     for (int k = 0; k < n && st == FEW_OK; k++)
         st = add_samples(&r, &rows[k], path, precision, workers, &relay, err);
     if (st == FEW_OK)

@@ -2,11 +2,12 @@
  * section 3.2): z_s = alpha_s x_hat + k eps_hat, k = sqrt(sigma_s^2 + D^2 x_var / mean(eps_hat^2)).
  * At sampling x is unknown, so x_var is the analytic one, x_frac / (2 + SNR). */
 #include "diffusion/step.h"
-#include "sampler/uniform.h"
+#include "sampler/grid.h"
 
 #include <string.h>
 
 struct options {
+    few_grid grid;
     double x_frac;
     char *last;
 };
@@ -16,19 +17,19 @@ static const few_option table[] = {
       "x_var = x_frac / (2 + SNR)", NULL },
     { "last", FEW_OPT_CHOICE, offsetof(struct options, last), "full", 0, 0,
       "the last step: as printed, or x_hat alone", "full|x_hat" },
+    FEW_GRID_OPTIONS(struct options, "time"),
     { .name = NULL },
 };
 
 static void step(const few_spec *spec, const void *options, int k, int n, few_sampler_step *out)
 {
     const struct options *o = options;
-    few_uniform_times(k, n, out);
-    const double phi_t = few_schedule_phi(&spec->schedule, out->t),
-                 phi_s = few_schedule_phi(&spec->schedule, out->s);
-    const few_angle t = few_angle_of(phi_t), s = few_angle_of(phi_s);
-    const double D = few_ddim(phi_t, phi_s).D;
+    const few_point t = few_grid_point(&o->grid, spec, k, n),
+                    s = few_grid_point(&o->grid, spec, k + 1, n);
+    const double D = few_ddim(t.phi, s.phi).D;
     const double x_var = few_x_var_analytic(t.alpha, t.sigma) * (o->x_frac / 0.1);
-    out->z = 0;
+    out->t = t.t;
+    out->s = s.t;
     out->x = s.alpha;
     out->k0 = s.sigma * s.sigma;
     out->k1 = D * D * x_var;
@@ -44,8 +45,8 @@ const few_sampler few_sampler_addim = {
     .paper = "arXiv:2403.06807",
     .options = table,
     .options_size = sizeof(struct options),
-    .needs = FEW_NEEDS_EPS,
+    .order = 1,
     .default_steps = 128,
-    .check = few_teacher_sampler_check,
+    .check = few_path_check,
     .step = step,
 };

@@ -1,5 +1,5 @@
 /* The loop over a sampler's steps. One graph does a whole step: network, guidance, x_hat, and
- * z' = Z z + X x_hat (+ k eps_hat). Images go through in groups so that buffers stay small. */
+ * the sampler's linear step (sampler.h) Images go through in groups so that buffers stay small. */
 #include "sampler/draw.h"
 
 #include "base/alloc.h"
@@ -11,10 +11,29 @@
 
 enum { GROUP_SLICES = 16 }; /* slices of a group for each worker */
 
-enum { TIME, FROM_Z, FROM_OUT, Z, X, K0, K1, EPS_Z, EPS_X, GUIDE, UNGUIDE, N_SCALARS };
-static const char *const names[N_SCALARS] = { "time",   "from_z", "from_out", "z_coef",
-                                              "x_coef", "k0",     "k1",       "eps_z",
-                                              "eps_x",  "guide",  "unguide" };
+enum {
+    TIME,
+    FROM_Z,
+    FROM_OUT,
+    EPS_Z,
+    EPS_X,
+    Z,
+    X,
+    K0,
+    K1,
+    K2,
+    GUIDE,
+    UNGUIDE, /* with guidance */
+    BASE,
+    PAST, /* with memory */
+    N0,
+    N1, /* with noise */
+    N_SCALARS
+};
+static const char *const names[N_SCALARS] = { "time",    "from_z",  "from_out", "eps_z",
+                                              "eps_x",   "z_coef",  "x_coef",   "k0",
+                                              "k1",      "k2",      "guide",    "unguide",
+                                              "base_of", "past_of", "n0",       "n1" };
 
 struct few_drawer {
     few_spec spec; /* a copy */
@@ -22,10 +41,21 @@ struct few_drawer {
     few_params params;
     few_plan *plan;
     bool guidance;
+    unsigned needs;
     int64_t slice, group, pixels; /* pixels: scalars of an image */
     float *z[2], *scalar[N_SCALARS];
-    int32_t *label, *null_label;
+    float *base, *past[2]; /* with memory */
+    int32_t *label, *null_label, *rng;
 };
+
+/* Whether the graph has scalar k. */
+static bool has(const few_drawer *d, int k)
+{
+    return k >= N0      ? (d->needs & FEW_NEEDS_NOISE) != 0
+           : k >= BASE  ? (d->needs & FEW_NEEDS_MEMORY) != 0
+           : k >= GUIDE ? d->guidance
+                        : true;
+}
 
 static few_val input(few_drawer *d, int k)
 {
@@ -39,7 +69,7 @@ static void build(few_drawer *d)
     few_val s[N_SCALARS];
     few_graph_label(g, "sample");
     for (int k = 0; k < N_SCALARS; k++)
-        s[k] = input(d, k);
+        s[k] = has(d, k) ? input(d, k) : FEW_NONE;
     const few_val z = few_graph_input(g, "z", FEW_F32, shape, false);
     const few_val label =
         d->spec.classes ? few_graph_input(g, "label", FEW_I32, each, false) : FEW_NONE;
@@ -55,9 +85,24 @@ static void build(few_drawer *d)
     const few_val eps =
         few_lincomb(g, 2, (few_val[]){ z, x }, (few_val[]){ s[EPS_Z], s[EPS_X] }, true);
     const few_val ms = few_affine(g, few_mean_square(g, eps), 1, 1e-20);
-    const few_val k = few_sqrt(g, few_add(g, few_div(g, s[K1], ms), s[K0]));
-    const few_val next =
-        few_lincomb(g, 3, (few_val[]){ z, x, eps }, (few_val[]){ s[Z], s[X], k }, true);
+    const few_val k =
+        few_add(g, few_sqrt(g, few_add(g, few_div(g, s[K1], ms), s[K0])), few_div(g, s[K2], ms));
+    few_val next = few_lincomb(g, 3, (few_val[]){ z, x, eps }, (few_val[]){ s[Z], s[X], k }, true);
+    if (has(d, BASE)) {
+        const few_val base = few_graph_input(g, "base", FEW_F32, shape, false);
+        const few_val past = few_graph_input(g, "past", FEW_F32, shape, false);
+        next = few_add(
+            g, next,
+            few_lincomb(g, 2, (few_val[]){ base, past }, (few_val[]){ s[BASE], s[PAST] }, true));
+        few_graph_output(g, x, "x_hat");
+    }
+    if (has(d, N0)) {
+        const few_val rng = few_graph_input(g, "rng", FEW_I32, FEW_SHAPE(d->slice, 4), false);
+        const few_val fresh = few_noise(g, rng, FEW_RNG_STEP,
+                                        FEW_SHAPE(d->spec.height, d->spec.width, d->spec.channels));
+        const few_val of = few_sqrt(g, few_add(g, few_div(g, s[N1], ms), s[N0]));
+        next = few_add(g, next, few_lincomb(g, 1, &fresh, &of, true));
+    }
     few_graph_output(g, next, "next");
 }
 
@@ -74,6 +119,7 @@ few_status few_drawer_create(const few_spec *spec, const float *master, const fe
         slice = (o->images + workers - 1) / workers;
     d->slice = slice;
     d->guidance = o->guidance;
+    d->needs = o->needs;
     few_graph_init(&d->graph);
     FEW_GOTO(few_spec_copy(&d->spec, spec, err));
     if (o->guidance && !(spec->classes && spec->null_class)) {
@@ -95,8 +141,14 @@ few_status few_drawer_create(const few_spec *spec, const float *master, const fe
     if (o->images > 0 && d->group > o->images)
         d->group = o->images;
     bool ok = true;
+    const size_t bytes = (size_t)(d->group * d->pixels) * sizeof(float);
     for (int k = 0; k < 2; k++)
-        ok &= (d->z[k] = few_big_alloc((size_t)(d->group * d->pixels) * sizeof(float))) != NULL;
+        ok &= (d->z[k] = few_big_alloc(bytes)) != NULL;
+    if (has(d, BASE))
+        ok &= (d->base = few_big_alloc(bytes)) && (d->past[0] = few_big_alloc(bytes)) &&
+              (d->past[1] = few_big_alloc(bytes));
+    if (has(d, N0))
+        ok &= (d->rng = few_calloc((size_t)d->group * 4, sizeof(int32_t))) != NULL;
     for (int k = 0; k < N_SCALARS; k++)
         ok &= (d->scalar[k] = few_calloc((size_t)d->group, sizeof(float))) != NULL;
     ok &= (d->label = few_calloc((size_t)d->group, sizeof(int32_t))) != NULL;
@@ -119,8 +171,13 @@ void few_drawer_free(few_drawer *d)
     few_graph_clear(&d->graph);
     few_params_free(&d->params);
     few_spec_clear(&d->spec);
-    for (int k = 0; k < 2; k++)
-        few_big_free(d->z[k], (size_t)(d->group * d->pixels) * sizeof(float));
+    const size_t bytes = (size_t)(d->group * d->pixels) * sizeof(float);
+    for (int k = 0; k < 2; k++) {
+        few_big_free(d->z[k], bytes);
+        few_big_free(d->past[k], bytes);
+    }
+    few_big_free(d->base, bytes);
+    few_free(d->rng);
     for (int k = 0; k < N_SCALARS; k++)
         few_free(d->scalar[k]);
     few_free(d->label);
@@ -163,32 +220,55 @@ static void set_all(few_drawer *d, int k, int64_t n, double value)
         d->scalar[k][i] = (float)value;
 }
 
-static void set_step(few_drawer *d, const few_draw *o, int k, int64_t n)
+static void set_step(few_drawer *d, const few_draw *o, const few_sampler_step *s, int64_t n)
 {
-    few_sampler_step s;
-    double from_z, from_out;
-    o->sampler->step(&d->spec, o->options, k, o->steps, &s);
-    const few_angle a = few_angle_of(few_schedule_phi(&d->spec.schedule, s.t));
-    few_param_to_x(d->spec.prediction, a.alpha, a.sigma, &from_z, &from_out);
-    set_all(d, TIME, n, d->spec.time_scale * s.t - 1);
-    set_all(d, FROM_Z, n, from_z);
-    set_all(d, FROM_OUT, n, from_out);
-    set_all(d, Z, n, s.z);
-    set_all(d, X, n, s.x);
-    set_all(d, K0, n, s.k0);
-    set_all(d, K1, n, s.k1);
-    set_all(d, EPS_Z, n, 1 / a.sigma);
-    set_all(d, EPS_X, n, -a.alpha / a.sigma);
-    set_all(d, GUIDE, n, 1 + o->guidance);
-    set_all(d, UNGUIDE, n, -o->guidance);
+    double v[N_SCALARS];
+    const few_angle a = few_angle_of(few_schedule_phi(&d->spec.schedule, s->t));
+    few_param_to_x(d->spec.prediction, a.alpha, a.sigma, &v[FROM_Z], &v[FROM_OUT]);
+    v[TIME] = d->spec.time_scale * s->t - 1;
+    v[EPS_Z] = 1 / a.sigma;
+    v[EPS_X] = -a.alpha / a.sigma;
+    v[Z] = s->z;
+    v[X] = s->x;
+    v[K0] = s->k0;
+    v[K1] = s->k1;
+    v[K2] = s->k2;
+    v[GUIDE] = 1 + o->guidance;
+    v[UNGUIDE] = -o->guidance;
+    v[BASE] = s->base;
+    v[PAST] = s->past;
+    v[N0] = s->n0;
+    v[N1] = s->n1;
+    for (int k = 0; k < N_SCALARS; k++)
+        set_all(d, k, n, v[k]);
 }
 
-static few_status bind(few_drawer *d, int from, few_error *err)
+/* Keys of the fresh noise of evaluation k: like all that is drawn, of the image's index alone. */
+static void set_keys(few_drawer *d, const few_draw *o, int k, int64_t first, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t index = (uint64_t)(first + i);
+        int32_t *key = d->rng + 4 * i;
+        key[0] = (int32_t)(uint32_t)o->seed;
+        key[1] = (int32_t)((uint32_t)(o->seed >> 32) ^ (uint32_t)(index >> 32));
+        key[2] = k;
+        key[3] = (int32_t)(uint32_t)index;
+    }
+}
+
+static few_status bind(few_drawer *d, int from, int past, few_error *err)
 {
     const few_backend *b = &few_backend_cpu;
     for (int k = 0; k < N_SCALARS; k++)
-        if (d->guidance || (k != GUIDE && k != UNGUIDE))
+        if (has(d, k))
             FEW_TRY(b->bind(d->plan, names[k], d->scalar[k], err));
+    if (has(d, BASE)) {
+        FEW_TRY(b->bind(d->plan, "base", d->base, err));
+        FEW_TRY(b->bind(d->plan, "past", d->past[past], err));
+        FEW_TRY(b->bind(d->plan, "x_hat", d->past[!past], err));
+    }
+    if (has(d, N0))
+        FEW_TRY(b->bind(d->plan, "rng", d->rng, err));
     if (d->spec.classes)
         FEW_TRY(b->bind(d->plan, "label", d->label, err));
     if (d->guidance)
@@ -197,9 +277,40 @@ static few_status bind(few_drawer *d, int from, few_error *err)
     return b->bind(d->plan, "next", d->z[!from], err);
 }
 
-int few_draw_steps(const few_draw *o)
+int few_draw_evaluations(const few_draw *o)
 {
-    return (o->end ? o->end : o->steps) - o->begin;
+    return (o->end ? o->end : few_sampler_evaluations(o->sampler, o->options, o->steps)) - o->begin;
+}
+
+/* The chain of m images in z[0]; *from: which z they end in. `before`: evaluations of other images
+ * that are done. */
+static few_status draw_group(few_drawer *d, const few_draw *o, int64_t first, int64_t m,
+                             int64_t before, int64_t total, int *from, few_error *err)
+{
+    const int end = o->begin + few_draw_evaluations(o);
+    const size_t bytes = (size_t)(m * d->pixels) * sizeof(float);
+    int past = 0;
+    *from = 0;
+    if (has(d, BASE)) { /* numbers, even where their factor is 0 */
+        memset(d->base, 0, bytes);
+        memset(d->past[0], 0, bytes);
+    }
+    for (int k = o->begin; k < end; k++, *from = !*from) {
+        const few_sampler_step s =
+            few_sampler_step_of(o->sampler, &d->spec, o->options, k, o->steps);
+        set_step(d, o, &s, m);
+        if (has(d, N0))
+            set_keys(d, o, k, first, m);
+        if (s.keep_z)
+            memcpy(d->base, d->z[*from], bytes);
+        FEW_TRY(bind(d, *from, past, err));
+        FEW_TRY(few_backend_cpu.run(d->plan, m, err));
+        if (s.keep_x)
+            past = !past;
+        if (o->progress && o->progress(o->user, before + m * (k + 1 - o->begin), total))
+            return few_fail(err, FEW_ECANCELED, "sampling was canceled");
+    }
+    return FEW_OK;
 }
 
 few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *images,
@@ -208,10 +319,17 @@ few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *i
     if (n < 1 || o->steps < 1)
         return few_fail(err, FEW_EINVAL, "nothing to draw: %lld images in %d steps", (long long)n,
                         o->steps);
-    const int taken = few_draw_steps(o), end = o->begin + taken;
-    if (o->begin < 0 || taken < 1 || end > o->steps)
-        return few_fail(err, FEW_EINVAL, "steps %d to %d are not among %d", o->begin, end,
-                        o->steps);
+    if (o->sampler->options && !o->options)
+        return few_fail(err, FEW_EINVAL, "sampler '%s' has options, none are given",
+                        o->sampler->name);
+    const int taken = few_draw_evaluations(o), end = o->begin + taken;
+    const int all = few_sampler_evaluations(o->sampler, o->options, o->steps);
+    if (o->begin < 0 || taken < 1 || end > all)
+        return few_fail(err, FEW_EINVAL, "evaluations %d to %d are not among %d", o->begin, end,
+                        all);
+    if (few_sampler_needs(o->sampler, o->options) & ~d->needs)
+        return few_fail(err, FEW_EINVAL, "this drawer was made without what sampler '%s' needs",
+                        o->sampler->name);
     if (o->first < 0 || o->first > INT64_MAX - n)
         return few_fail(err, FEW_EINVAL, "the index of the first image is %lld, must be 0 or more",
                         (long long)o->first);
@@ -232,14 +350,8 @@ few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *i
             memcpy(d->z[0], o->noise + at * d->pixels, (size_t)(m * d->pixels) * sizeof(float));
         else
             draw_noise(d, o->seed, o->first + at, m, d->z[0]);
-        int from = 0;
-        for (int k = o->begin; k < end; k++, from = !from) {
-            set_step(d, o, k, m);
-            FEW_TRY(bind(d, from, err));
-            FEW_TRY(few_backend_cpu.run(d->plan, m, err));
-            if (o->progress && o->progress(o->user, at * taken + m * (k + 1 - o->begin), n * taken))
-                return few_fail(err, FEW_ECANCELED, "sampling was canceled");
-        }
+        int from;
+        FEW_TRY(draw_group(d, o, o->first + at, m, at * taken, n * taken, &from, err));
         memcpy(images + at * d->pixels, d->z[from], (size_t)(m * d->pixels) * sizeof(float));
     }
     return FEW_OK;

@@ -15,6 +15,7 @@ typedef struct few_drawer_options {
     int64_t slice;  /* images evaluated together by one worker; 0: 8, less for few images */
     int64_t images; /* a hint how many will be drawn at once; 0: many */
     bool guidance;  /* evaluate the null class, too */
+    unsigned needs; /* what the samplers to come need (few_sampler_needs); more is allowed */
 } few_drawer_options;
 
 few_status few_drawer_create(const few_spec *spec, const float *master, const few_drawer_options *o,
@@ -27,14 +28,15 @@ typedef struct few_draw {
     const few_sampler *sampler;
     const void *options; /* the sampler's; NULL when it has none */
     int steps;
-    int begin, end; /* which of them: begin..end-1, so that a chain may be left to another network
-                     * and taken up again; 0 and 0: all */
+    int begin, end; /* which of their evaluations: begin..end-1, so that a chain may be left to
+                     * another network and taken up again; 0 and 0: all */
     uint64_t seed;
     int64_t first;        /* index of the first image: image i of seed k is always the same */
     double guidance;      /* g: (1+g) f(c) - g f(null); needs a drawer with guidance when not 0 */
     const int32_t *label; /* [n], or NULL: index mod classes */
-    const float *noise;   /* [n,h,w,c], z before step begin; or NULL: noise drawn from the seed */
-    few_progress_fn progress; /* done and total in images times steps taken; or NULL */
+    const float
+        *noise; /* [n,h,w,c], z before evaluation begin; or NULL: noise drawn from the seed */
+    few_progress_fn progress; /* done and total in evaluations of an image; or NULL */
     void *user;
 } few_draw;
 
@@ -43,8 +45,8 @@ typedef struct few_draw {
 few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *images,
                            few_error *err);
 
-/* Steps it takes: network evaluations of an image, without guidance. */
-int few_draw_steps(const few_draw *o);
+/* Network evaluations of an image, without guidance. */
+int few_draw_evaluations(const few_draw *o);
 
 /* The options of a sampler, defaults filled in: *out is NULL for one that has none. Free with
  * few_sampler_options_free. */

@@ -2,10 +2,12 @@
  * segments the student was made for. The last step returns x_hat itself (it differs by
  * O(sigma_0)). */
 #include "diffusion/step.h"
-#include "sampler/uniform.h"
+#include "sampler/grid.h"
 
-static few_status check(const few_spec *spec, int steps, few_strbuf *warning, few_error *err)
+static few_status check(const few_spec *spec, const void *options, int steps, few_strbuf *warning,
+                        few_error *err)
 {
+    (void)options;
     if (spec->steps < 1)
         return few_fail(
             err, FEW_EUNSUPPORTED,
@@ -30,7 +32,8 @@ static few_status check(const few_spec *spec, int steps, few_strbuf *warning, fe
 static void step(const few_spec *spec, const void *options, int k, int n, few_sampler_step *out)
 {
     (void)options;
-    few_uniform_times(k, n, out);
+    out->t = few_uniform_time(k, n);
+    out->s = few_uniform_time(k + 1, n);
     const few_ddim_coef c = few_ddim(few_schedule_phi(&spec->schedule, out->t),
                                      few_schedule_phi(&spec->schedule, out->s));
     out->z = k == n - 1 ? 0 : c.r;

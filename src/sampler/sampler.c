@@ -1,7 +1,5 @@
-/* The list of samplers, defaults, and the uniform grid. */
+/* The list of samplers, their defaults, and the parts of a chain. */
 #include "sampler/sampler.h"
-
-#include "sampler/uniform.h"
 
 #include <math.h>
 #include <string.h>
@@ -29,15 +27,36 @@ const few_sampler *few_sampler_find(const char *name, few_error *err)
     return NULL;
 }
 
-/* How many steps lead from t = 1 to `time`; -1 where none ends there. *near: the closest time. */
+unsigned few_sampler_needs(const few_sampler *s, const void *options)
+{
+    return s->needs ? s->needs(options) : 0;
+}
+
+int few_sampler_evaluations(const few_sampler *s, const void *options, int steps)
+{
+    return s->evaluations ? s->evaluations(options, steps) : steps;
+}
+
+few_sampler_step few_sampler_step_of(const few_sampler *s, const few_spec *spec,
+                                     const void *options, int k, int n)
+{
+    few_sampler_step out = { 0 };
+    s->step(spec, options, k, n, &out);
+    return out;
+}
+
+/* How many evaluations lead to `time`; -1 where none ends there. *near: the closest time. */
 static int steps_to(const few_sampler *s, const few_spec *spec, const void *options, int steps,
                     double time, double *near)
 {
+    const int n = few_sampler_evaluations(s, options, steps);
     *near = 1;
-    for (int k = 0; k <= steps; k++) {
+    for (int k = 0; k <= n; k++) {
         few_sampler_step a = { .s = 1 };
         if (k > 0)
-            s->step(spec, options, k - 1, steps, &a);
+            a = few_sampler_step_of(s, spec, options, k - 1, steps);
+        if (a.inner)
+            continue;
         if (fabs(a.s - time) < 1e-9)
             return k;
         if (fabs(a.s - time) < fabs(*near - time))
@@ -59,6 +78,11 @@ few_status few_sampler_part(const few_sampler *s, const few_spec *spec, const vo
         return few_fail(err, FEW_EINVAL,
                         "%s in %d steps does not stop at t = %.6g; the nearest time is %.6g",
                         s->name, steps, *begin < 0 ? from : to, near);
+    const few_sampler_step first = few_sampler_step_of(s, spec, options, *begin, steps);
+    if (first.past != 0 || (first.base != 0 && !first.keep_z))
+        return few_fail(err, FEW_EINVAL,
+                        "%s remembers the step before t = %.6g and can only start at t = 1",
+                        s->name, from);
     return FEW_OK;
 }
 
@@ -70,23 +94,4 @@ const few_sampler *few_sampler_default(const few_spec *spec)
 int few_sampler_default_steps(const few_spec *spec, const few_sampler *s)
 {
     return spec->steps > 0 ? spec->steps : s->default_steps;
-}
-
-void few_uniform_times(int k, int n, few_sampler_step *out)
-{
-    *out = (few_sampler_step){ .t = (double)(n - k) / n, .s = (double)(n - k - 1) / n };
-}
-
-few_status few_teacher_sampler_check(const few_spec *spec, int steps, few_strbuf *warning,
-                                     few_error *err)
-{
-    (void)warning;
-    if (spec->steps > 0)
-        return few_fail(err, FEW_EUNSUPPORTED,
-                        "this checkpoint is a %d-step student: it jumps to the start of its "
-                        "segment, not along the path; use sampler 'multistep' with %d steps",
-                        spec->steps, spec->steps);
-    if (steps > 100000)
-        return few_fail(err, FEW_EINVAL, "%d steps are more than 100000", steps);
-    return FEW_OK;
 }

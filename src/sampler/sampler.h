@@ -1,4 +1,11 @@
-/* What a sampler is: for each step, the coefficients of z' = z * Z + x_hat * X + eps_hat * k.
+/* What a sampler is: for each evaluation of the network, what to make of z and x_hat.
+ *
+ *     z' = Z z + X x_hat + K eps_hat + B base + P past + N noise
+ *
+ * with K = sqrt(k0 + k1/m) + k2/m and N = sqrt(n0 + n1/m), m = mean(eps_hat^2) of the sample and
+ * eps_hat = (z - alpha_t x_hat)/sigma_t. base is a z and past an x_hat that an earlier evaluation
+ * kept. Coefficients are computed in double from the schedule, whatever the network was trained
+ * under; most samplers use few of them.
  *
  * A sampler is one file ending in one `const few_sampler`, plus a line in list.def. */
 #ifndef FEW_SAMPLER_SAMPLER_H
@@ -7,25 +14,36 @@
 #include "base/option.h"
 #include "model/spec.h"
 
-/* One step t -> s. The network is evaluated at t. With NEEDS_EPS the term k eps_hat is added, where
- * eps_hat = (z - alpha_t x_hat)/sigma_t and k = sqrt(k0 + k1 / mean(eps_hat^2)) per sample. */
+/* One evaluation: at time t, after which z is at time s. */
 typedef struct few_sampler_step {
     double t, s;
-    double z, x, k0, k1;
+    double z, x, k0, k1, k2; /* Z, X, and of K */
+    double base, past;       /* B, P */
+    double n0, n1;           /* of N */
+    bool keep_z;             /* base becomes z, before anything else */
+    bool keep_x;             /* past becomes x_hat, afterwards */
+    bool inner;              /* z is no point of the path yet: a chain cannot be left here */
 } few_sampler_step;
 
-enum { FEW_NEEDS_EPS = 1 };
+enum {
+    FEW_NEEDS_MEMORY = 1, /* base and past */
+    FEW_NEEDS_NOISE = 2   /* fresh noise */
+};
 
 typedef struct few_sampler {
     const char *name, *help, *paper;
     const few_option *options;
     size_t options_size;
-    unsigned needs;
+    int order; /* of the error in the size of a step; 0: it approximates no path */
     int default_steps;
+    unsigned (*needs)(const void *options); /* NULL: nothing */
+    /* Evaluations of n steps, at most 8 n. NULL: n. */
+    int (*evaluations)(const void *options, int n);
     /* Refuse (with a reason) what makes no sense for this checkpoint; write a warning of one
      * sentence when it is merely unwise. steps > 0. May be NULL. */
-    few_status (*check)(const few_spec *spec, int steps, few_strbuf *warning, few_error *err);
-    /* Step k of n, k = 0 the first (from noise). */
+    few_status (*check)(const few_spec *spec, const void *options, int steps, few_strbuf *warning,
+                        few_error *err);
+    /* Evaluation k of n steps, k = 0 the first (from noise); *out is all zero. */
     void (*step)(const few_spec *spec, const void *options, int k, int n, few_sampler_step *out);
 } few_sampler;
 
@@ -37,8 +55,15 @@ extern const few_sampler *const few_samplers[];
 extern const int few_n_samplers;
 const few_sampler *few_sampler_find(const char *name, few_error *err);
 
-/* The steps *begin..*end-1 that lead from time `from` to time `to` (1 >= from > to >= 0), of
- * `steps`. Fails: FEW_EINVAL where one of them is not a time this sampler stops at. */
+unsigned few_sampler_needs(const few_sampler *s, const void *options);
+int few_sampler_evaluations(const few_sampler *s, const void *options, int steps);
+/* step() on zeros. */
+few_sampler_step few_sampler_step_of(const few_sampler *s, const few_spec *spec,
+                                     const void *options, int k, int n);
+
+/* The evaluations *begin..*end-1 that lead from time `from` to time `to` (1 >= from > to >= 0), of
+ * `steps`. Fails: FEW_EINVAL where one of them is not a time this sampler stops at, or where it
+ * would need what it remembers from before. */
 few_status few_sampler_part(const few_sampler *s, const few_spec *spec, const void *options,
                             int steps, double from, double to, int *begin, int *end,
                             few_error *err);

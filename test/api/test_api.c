@@ -344,7 +344,7 @@ static void wrong_arguments(void **state)
         { "teacher.safetensors", -1, 0, NULL, 1, 0, 0, FEW_EINVAL, "n >= 1" },
         { "teacher.safetensors", 1, -1, NULL, 1, 0, 0, FEW_EINVAL, "first" },
         { "teacher.safetensors", 2, INT64_MAX, NULL, 1, 0, 0, FEW_EINVAL, "first" },
-        { "teacher.safetensors", 1, 0, "euler", 1, 0, 0, FEW_EINVAL, "known are addim" },
+        { "teacher.safetensors", 1, 0, "eulerian", 1, 0, 0, FEW_EINVAL, "known are ddim" },
         { "teacher.safetensors", 1, 0, "", 1, 0, 0, FEW_EINVAL, "unknown sampler" },
         { "teacher.safetensors", 1, 0, NULL, -1, 0, 0, FEW_EINVAL, "-1 steps" },
         { "teacher.safetensors", 1, 0, NULL, 100001, 0, 0, FEW_EINVAL, "100001" },

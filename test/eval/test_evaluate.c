@@ -217,7 +217,7 @@ static void a_figure_is_what_its_parts_say(void **state)
     make_model(&n, 2);
     few_evaluation_options eo = {
         .samples = 40,
-        .draw = { .sampler = few_sampler_find("ddim", &err), .steps = 3, .seed = 5 },
+        .draw = { .sampler = few_sampler_find("multistep", &err), .steps = 3, .seed = 5 },
         .precision = FEW_PRECISION_F32,
         .workers = 2,
         .progress = remember
@@ -288,7 +288,7 @@ static void sizes_must_agree(void **state)
     tiny_unet(&c);
     make_net(&n, &c, (few_net_shape){ 16, 16, 1, 2 }, 3);
     const few_evaluation_options eo = {
-        .samples = 4, .draw = { .sampler = few_sampler_find("ddim", &err), .steps = 1 }
+        .samples = 4, .draw = { .sampler = few_sampler_find("multistep", &err), .steps = 1 }
     };
     expect(few_evaluate(&n, f, train, NULL, &eo, &e, &err), FEW_EINVAL, &err, "16x16x1");
     few_config_clear(&c);

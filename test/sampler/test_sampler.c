@@ -7,6 +7,10 @@
 
 enum { MANY = 35 };
 
+/* Those of the paper: a combination of z, x_hat and eps_hat. The others are in test_path.c. */
+static const few_sampler *const simple[] = { &few_sampler_ddim, &few_sampler_addim,
+                                             &few_sampler_multistep };
+
 static const few_net_shape labelled = { 8, 8, 1, 3 }, plain = { 8, 8, 1, 0 },
                            point = { 2, 1, 3, 0 };
 
@@ -179,8 +183,8 @@ static void images_follow_the_formulas(void **state)
     enum { N = 3 };
     for (size_t a = 0; a < FEW_COUNT(nets); a++)
         for (size_t p = 0; p < FEW_COUNT(predictions); p++)
-            for (size_t b = 0; b < (size_t)few_n_samplers * FEW_COUNT(steps); b++) {
-                const few_sampler *s = few_samplers[b / FEW_COUNT(steps)];
+            for (size_t b = 0; b < FEW_COUNT(simple) * FEW_COUNT(steps); b++) {
+                const few_sampler *s = simple[b / FEW_COUNT(steps)];
                 const few_draw o = { .sampler = s,
                                      .steps = steps[b % FEW_COUNT(steps)],
                                      .seed = 77,
@@ -286,17 +290,22 @@ static void multistep_is_ddim_but_for_the_end(void **state)
     enum { N = 4, STEPS = 4 };
     few_net n;
     float ddim[N * 64], multistep[N * 64];
+    few_error err = { 0 };
+    void *options;
     make(&n, plain, "x", STEPS);
+    assert_int_equal(few_sampler_options_make(&few_sampler_ddim, &options, &err), FEW_OK);
     for (int k = 0; k < STEPS; k++) {
-        few_sampler_step a, b;
-        few_sampler_ddim.step(&n.spec, NULL, k, STEPS, &a);
-        few_sampler_multistep.step(&n.spec, NULL, k, STEPS, &b);
+        const few_sampler_step a =
+            few_sampler_step_of(&few_sampler_ddim, &n.spec, options, k, STEPS);
+        const few_sampler_step b =
+            few_sampler_step_of(&few_sampler_multistep, &n.spec, NULL, k, STEPS);
         assert_true(a.t == b.t && a.s == b.s && a.k0 == 0 && a.k1 == 0 && b.k0 == 0 && b.k1 == 0);
         if (k < STEPS - 1)
             assert_true(a.z == b.z && a.x == b.x);
         else
             assert_true(b.z == 0 && b.x == 1);
     }
+    few_sampler_options_free(&few_sampler_ddim, options);
     few_draw o = { .sampler = &few_sampler_ddim, .steps = STEPS, .seed = 1 };
     draw_once(&n, &o, N, ddim);
     o.sampler = &few_sampler_multistep;
@@ -324,11 +333,20 @@ static void steps_tile_the_path(void **state)
             void *options;
             double t = 1;
             assert_int_equal(few_sampler_options_make(few_samplers[j], &options, &err), FEW_OK);
-            for (int k = 0; k < steps; k++) {
-                few_sampler_step s;
-                few_samplers[j]->step(&n.spec, options, k, steps, &s);
-                assert_true(s.t == t && s.s < s.t);
-                assert_true(isfinite(s.z) && isfinite(s.x) && s.k0 >= 0 && s.k1 >= 0);
+            const int evaluations = few_sampler_evaluations(few_samplers[j], options, steps);
+            assert_in_range(evaluations, steps, 8 * steps);
+            for (int k = 0; k < evaluations; k++) {
+                const few_sampler_step s =
+                    few_sampler_step_of(few_samplers[j], &n.spec, options, k, steps);
+                if (k == 0)
+                    t = s.t;
+                assert_true(s.t == t && s.t > 0 && s.t <= 1);
+                assert_true(isfinite(s.z) && isfinite(s.x) && isfinite(s.base) && isfinite(s.past));
+                assert_true(s.k0 >= 0 && s.k1 >= 0 && isfinite(s.k2) && s.n0 >= 0 && s.n1 >= 0);
+                if (!(few_sampler_needs(few_samplers[j], options) & FEW_NEEDS_MEMORY))
+                    assert_true(s.base == 0 && s.past == 0);
+                if (!(few_sampler_needs(few_samplers[j], options) & FEW_NEEDS_NOISE))
+                    assert_true(s.n0 == 0 && s.n1 == 0);
                 t = s.s;
             }
             assert_true(t == 0);
@@ -469,13 +487,13 @@ static void parts_make_the_whole(void **state)
     few_error err = { 0 };
     make(&n, point, "v", 0);
     few_drawer *d = open_drawer(&n, 1, 2, false);
-    for (int j = 0; j < few_n_samplers; j++) {
+    for (size_t j = 0; j < FEW_COUNT(simple); j++) {
         void *options;
         float want[N * D], middle[N * D], have[N * D];
         int begin, end;
-        assert_int_equal(few_sampler_options_make(few_samplers[j], &options, &err), FEW_OK);
+        assert_int_equal(few_sampler_options_make(simple[j], &options, &err), FEW_OK);
         const few_draw whole = {
-            .sampler = few_samplers[j], .options = options, .steps = STEPS, .seed = 8
+            .sampler = simple[j], .options = options, .steps = STEPS, .seed = 8
         };
         draw(d, &whole, N, want);
         for (int k = 1; k < STEPS; k++) {
@@ -487,8 +505,8 @@ static void parts_make_the_whole(void **state)
             expect(few_sampler_part(whole.sampler, &n.spec, options, STEPS, t, 0, &second.begin,
                                     &second.end, &err),
                    FEW_OK, &err, "");
-            assert_int_equal(few_draw_steps(&first), k);
-            assert_int_equal(few_draw_steps(&second), STEPS - k);
+            assert_int_equal(few_draw_evaluations(&first), k);
+            assert_int_equal(few_draw_evaluations(&second), STEPS - k);
             second.noise = middle;
             draw(d, &first, N, middle);
             assert_memory_not_equal(middle, want, sizeof want);
@@ -566,7 +584,7 @@ static void progress_and_cancelling(void **state)
     few_error err = { 0 };
     float want[MANY * 6], have[MANY * 6];
     struct watch w = { 0 };
-    few_draw o = { .sampler = &few_sampler_ddim, .steps = STEPS, .seed = 4 };
+    few_draw o = { .sampler = &few_sampler_multistep, .steps = STEPS, .seed = 4 };
     make(&n, point, "v", 0);
     few_drawer *d = open_drawer(&n, 1, 1, false);
     draw(d, &o, MANY, want);
@@ -596,8 +614,11 @@ static void check(const few_net *n, const few_sampler *s, int steps, few_status 
 {
     few_error err = { 0 };
     few_strbuf said;
+    void *options;
     few_strbuf_init(&said);
-    expect(s->check(&n->spec, steps, &said, &err), want, &err, text);
+    assert_int_equal(few_sampler_options_make(s, &options, &err), FEW_OK);
+    expect(s->check(&n->spec, options, steps, &said, &err), want, &err, text);
+    few_sampler_options_free(s, options);
     if (warning)
         assert_non_null(strstr(said.s, warning));
     else
@@ -630,7 +651,7 @@ static void samplers_refuse_the_wrong_checkpoint(void **state)
     assert_int_equal(few_sampler_default_steps(&n.spec, &few_sampler_multistep), 4);
     few_net_free(&n);
 
-    assert_null(few_sampler_find("euler", &err));
+    assert_null(few_sampler_find("eulerian", &err));
     for (int k = 0; k < few_n_samplers; k++) {
         assert_non_null(strstr(err.text, few_samplers[k]->name));
         assert_ptr_equal(named(few_samplers[k]->name), few_samplers[k]);
@@ -650,7 +671,8 @@ static void wrong_settings(void **state)
         { "addim", "x_frac=nan", "x_frac", FEW_ECONFIG },
         { "addim", "last=none", "x_hat", FEW_ECONFIG },
         { "addim", "eta=1", "eta", FEW_ECONFIG },
-        { "ddim", "x_frac=1", "'ddim' has no settings", FEW_EINVAL },
+        { "ddim", "x_frac=1", "x_frac", FEW_ECONFIG },
+        { "multistep", "x_frac=1", "'multistep' has no settings", FEW_EINVAL },
     };
     for (size_t k = 0; k < FEW_COUNT(rows); k++) {
         char text[32];
@@ -724,6 +746,9 @@ static void drawers_refuse_what_makes_no_sense(void **state)
     expect(few_drawer_draw(d, &o, N, have, &err), FEW_EINVAL, &err, "first image");
     o.first--;
     draw(d, &o, N, have);
+    o = good;
+    o.sampler = &few_sampler_ddim;
+    expect(few_drawer_draw(d, &o, N, have, &err), FEW_EINVAL, &err, "'ddim' has options");
     few_drawer_free(d);
     few_net_free(&n);
 }
@@ -738,7 +763,7 @@ static void drawers_survive_every_failed_allocation(void **state)
         few_error err = { 0 };
         int failures = 0;
         float a[2 * 64], b[2 * 64];
-        const few_draw o = { .sampler = &few_sampler_ddim, .steps = 2 };
+        const few_draw o = { .sampler = &few_sampler_multistep, .steps = 2 };
         const few_drawer_options options = { .precision = FEW_PRECISION_F32,
                                              .workers = 1,
                                              .guidance = k };
