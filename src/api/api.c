@@ -106,6 +106,7 @@ few_status few_sample(few_model *m, int64_t n, const few_sample_options *options
         return FEW_EINVAL;
     const int steps = o.steps > 0 ? o.steps : few_sampler_default_steps(spec, s);
     void *sampler_options = NULL;
+    int64_t evaluated = 0;
     FEW_TRY(few_sampler_options_make(s, &sampler_options, err));
     few_strbuf warning; /* of no interest to a program */
     few_strbuf_init(&warning);
@@ -122,11 +123,12 @@ few_status few_sample(few_model *m, int64_t n, const few_sample_options *options
                              .guidance = o.guidance,
                              .label = o.label,
                              .noise = o.noise,
+                             .evaluated = &evaluated,
                              .progress = o.progress,
                              .user = o.user };
         st = few_drawer_draw(m->drawer, &d, n, images, err);
-        if (st == FEW_OK && nfe)
-            *nfe = (int64_t)few_draw_evaluations(&d) * (o.guidance != 0 ? 2 : 1);
+        if (st == FEW_OK && nfe) /* rounded, where images differ */
+            *nfe = (2 * evaluated + n) / (2 * n) * (o.guidance != 0 ? 2 : 1);
     }
     few_sampler_options_free(s, sampler_options);
     return st;

@@ -48,6 +48,9 @@ void few_cli_warn(const char *fmt, ...) FEW_PRINTF(1, 2);
  * which prints null). */
 void few_cli_json(json_t *json);
 
+/* A whole number where it is one: 8, or 7.5. */
+json_t *few_cli_number(double v);
+
 /* SIGINT and SIGTERM set a flag; a second one ends the program at once. The signal's number, or 0.
  */
 void few_cli_catch_signals(void);

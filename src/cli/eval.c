@@ -242,10 +242,10 @@ static void print_json(const struct evaluation *e)
         char name[128];
         snprintf(name, sizeof name, "FD-%s", few_features_data(e->features));
         json_t *o = json_pack(
-            "{s:s, s:s, s:f, s:o, s:I, s:I, s:f, s:s, s:i, s:i, s:s, s:I, s:I, s:s, s:s}", "model",
+            "{s:s, s:s, s:f, s:o, s:I, s:o, s:f, s:s, s:i, s:i, s:s, s:I, s:I, s:s, s:s}", "model",
             r->path, "metric", name, "fd", v->fd, "floor",
             isfinite(v->floor) ? json_real(v->floor) : json_null(), "samples",
-            (json_int_t)v->samples, "nfe", (json_int_t)v->nfe, "images_per_second",
+            (json_int_t)v->samples, "nfe", few_cli_number(v->nfe), "images_per_second",
             v->images_per_second, "sampler", r->draw.sampler->name, "steps", r->draw.steps,
             "made_for_steps", r->net->spec.steps, "kind", r->net->spec.kind, "seed",
             (json_int_t)r->draw.seed, "reference", (json_int_t)v->reference, "reference_hash",
@@ -276,8 +276,8 @@ static void print_table(const struct evaluation *e)
     for (int k = 0; k < e->n; k++) {
         const few_quality_row *r = &e->row[k];
         char name[64];
-        printf("%-18s %-10s %6lld %9.3f %8.2f %10.1f\n", few_quality_name(r->net, name),
-               r->draw.sampler->name, (long long)r->result.nfe, r->result.fd, r->result.fd / v->fd,
+        printf("%-18s %-10s %6.6g %9.3f %8.2f %10.1f\n", few_quality_name(r->net, name),
+               r->draw.sampler->name, r->result.nfe, r->result.fd, r->result.fd / v->fd,
                r->result.images_per_second);
     }
 }

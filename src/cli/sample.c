@@ -69,7 +69,8 @@ struct job {
     float *images;
     int64_t n, pixels;
     double seconds;
-    int steps, taken; /* in all; of them */
+    int steps;
+    double nfe; /* evaluations of an image, on average */
     const few_sampler *sampler;
 };
 
@@ -168,7 +169,7 @@ static few_status draw(struct job *j, few_error *err)
     int begin = 0, end = 0;
     if (st == FEW_OK)
         st = few_sampler_part(j->sampler, s, options, j->steps, o->from, o->to, &begin, &end, err);
-    j->taken = end - begin;
+    int64_t evaluated = 0;
     const double start = few_now();
     if (st == FEW_OK) {
         const few_draw what = { .sampler = j->sampler,
@@ -181,11 +182,13 @@ static few_status draw(struct job *j, few_error *err)
                                 .guidance = o->guidance,
                                 .label = j->label,
                                 .noise = j->z,
+                                .evaluated = &evaluated,
                                 .progress = on_progress,
                                 .user = &bar };
         st = few_drawer_draw(d, &what, j->n, j->images, err);
     }
     j->seconds = few_now() - start;
+    j->nfe = (double)evaluated / (double)j->n * (o->guidance != 0 ? 2 : 1);
     few_progress_end(&bar);
     few_sampler_options_free(j->sampler, options);
     few_drawer_free(d);
@@ -262,13 +265,13 @@ static int run(const void *options, int n_args, char **args)
     if (st == FEW_OK)
         st = write_output(&j, &err);
     if (st == FEW_OK && few_cli_state.json)
-        few_cli_json(json_pack("{s:I, s:i, s:f, s:f, s:s, s:i, s:s}", "images", (json_int_t)j.n,
-                               "nfe", j.taken * (j.o->guidance != 0 ? 2 : 1), "seconds", j.seconds,
+        few_cli_json(json_pack("{s:I, s:o, s:f, s:f, s:s, s:i, s:s}", "images", (json_int_t)j.n,
+                               "nfe", few_cli_number(j.nfe), "seconds", j.seconds,
                                "images_per_second", (double)j.n / j.seconds, "sampler",
                                j.sampler->name, "steps", j.steps, "output", j.o->output));
     else if (st == FEW_OK)
-        few_cli_say("%" PRId64 " images, %s in %d steps, %.2f s: %s", j.n, j.sampler->name, j.taken,
-                    j.seconds, j.o->output);
+        few_cli_say("%" PRId64 " images, %s in %.6g evaluation%s each, %.2f s: %s", j.n,
+                    j.sampler->name, j.nfe, j.nfe == 1 ? "" : "s", j.seconds, j.o->output);
     few_free(path);
     few_free(j.label);
     few_free(j.images);

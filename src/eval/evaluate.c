@@ -106,7 +106,7 @@ static int relay_progress(void *user, int64_t done, int64_t total)
 
 static few_status sample_moments(const few_net *net, few_features *f,
                                  const few_evaluation_options *o, few_moments *out, double *seconds,
-                                 few_error *err)
+                                 int64_t *evaluated, few_error *err)
 {
     const few_drawer_options po = { .precision = o->precision,
                                     .workers = o->workers,
@@ -119,6 +119,7 @@ static few_status sample_moments(const few_net *net, few_features *f,
     few_status st = FEW_OK;
     FEW_TRY(bench_init(&b, f, err));
     *seconds = 0;
+    *evaluated = 0;
     FEW_GOTO(few_drawer_create(&net->spec, net->master, &po, &d, err));
     for (int64_t at = 0; at < o->samples; at += GROUP) {
         const int64_t m = o->samples - at < GROUP ? o->samples - at : GROUP;
@@ -129,10 +130,13 @@ static few_status sample_moments(const few_net *net, few_features *f,
             draw.noise += at * b.pixels;
         draw.progress = relay_progress;
         draw.user = &relay;
+        int64_t now = 0;
+        draw.evaluated = &now;
         relay.before = at * few_draw_evaluations(&o->draw);
         const double start = few_now();
         FEW_GOTO(few_drawer_draw(d, &draw, m, b.images, err));
         *seconds += few_now() - start;
+        *evaluated += now;
         for (int64_t i = 0; i < m * b.pixels; i++)
             b.bytes[i] = few_byte_from_float(b.images[i]);
         FEW_GOTO(add(&b, m, err));
@@ -151,13 +155,14 @@ few_status few_evaluate(const few_net *net, few_features *f, const few_pack *tes
     few_moments have = { 0 }, want = { 0 }, real = { 0 };
     few_frechet_terms terms;
     few_status st = FEW_OK;
+    int64_t evaluated;
     const int64_t all = few_pack_get_info(test)->count;
     memset(out, 0, sizeof *out);
     if (o->samples < 2)
         return few_fail(err, FEW_EINVAL, "a distance needs 2 samples or more, better 10000");
     FEW_TRY(check_size(f, net->spec.height, net->spec.width, net->spec.channels, "the model", err));
     FEW_GOTO(few_pack_moments(f, test, all, &want, err));
-    FEW_GOTO(sample_moments(net, f, o, &have, &out->seconds, err));
+    FEW_GOTO(sample_moments(net, f, o, &have, &out->seconds, &evaluated, err));
     FEW_GOTO(few_frechet(&have, &want, &terms, err));
     out->fd = terms.value;
     out->floor = NAN;
@@ -169,7 +174,7 @@ few_status few_evaluate(const few_net *net, few_features *f, const few_pack *tes
     }
     out->samples = have.n;
     out->reference = want.n;
-    out->nfe = (int64_t)few_draw_evaluations(&o->draw) * (o->draw.guidance != 0 ? 2 : 1);
+    out->nfe = (double)evaluated / (double)o->samples * (o->draw.guidance != 0 ? 2 : 1);
     out->images_per_second = (double)o->samples / (out->seconds + 1e-9);
     snprintf(out->reference_hash, sizeof out->reference_hash, "%s", few_pack_get_info(test)->hash);
     snprintf(out->features_hash, sizeof out->features_hash, "%s", few_features_hash(f));

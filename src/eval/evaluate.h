@@ -20,7 +20,7 @@ typedef struct few_evaluation_options {
 typedef struct few_evaluation {
     double fd, floor;
     int64_t samples, reference, train; /* how many images each set had */
-    int64_t nfe;                       /* network evaluations for one image */
+    double nfe;                        /* network evaluations for one image, on average */
     double seconds, images_per_second; /* of sampling alone */
     char reference_hash[33], features_hash[33];
 } few_evaluation;

@@ -37,7 +37,7 @@ static void add_table(few_report *r, const few_quality_row *rows, int n)
         const few_evaluation *e = &rows[k].result;
         few_quality_name(rows[k].net, t[0]);
         snprintf(t[1], 64, "%s, %d", rows[k].draw.sampler->name, rows[k].draw.steps);
-        snprintf(t[2], 64, "%lld", (long long)e->nfe);
+        snprintf(t[2], 64, "%.6g", e->nfe);
         snprintf(t[3], 64, "%.3f", e->fd);
         snprintf(t[4], 64, "%.2f", e->fd / rows[0].result.fd);
         snprintf(t[5], 64, "%.1f", e->images_per_second);

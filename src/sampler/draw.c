@@ -1,6 +1,6 @@
 /* The loop over a sampler's steps. One graph does a whole step: network, guidance, x_hat, and
  * the sampler's linear step (sampler.h) Images go through in groups so that buffers stay small. */
-#include "sampler/draw.h"
+#include "sampler/drawer.h"
 
 #include "base/alloc.h"
 #include "base/philox.h"
@@ -11,45 +11,12 @@
 
 enum { GROUP_SLICES = 16 }; /* slices of a group for each worker */
 
-enum {
-    TIME,
-    FROM_Z,
-    FROM_OUT,
-    EPS_Z,
-    EPS_X,
-    Z,
-    X,
-    K0,
-    K1,
-    K2,
-    GUIDE,
-    UNGUIDE, /* with guidance */
-    BASE,
-    PAST, /* with memory */
-    N0,
-    N1, /* with noise */
-    N_SCALARS
-};
 static const char *const names[N_SCALARS] = { "time",    "from_z",  "from_out", "eps_z",
                                               "eps_x",   "z_coef",  "x_coef",   "k0",
                                               "k1",      "k2",      "guide",    "unguide",
                                               "base_of", "past_of", "n0",       "n1" };
 
-struct few_drawer {
-    few_spec spec; /* a copy */
-    few_graph graph;
-    few_params params;
-    few_plan *plan;
-    bool guidance;
-    unsigned needs;
-    int64_t slice, group, pixels; /* pixels: scalars of an image */
-    float *z[2], *scalar[N_SCALARS];
-    float *base, *past[2]; /* with memory */
-    int32_t *label, *null_label, *rng;
-};
-
-/* Whether the graph has scalar k. */
-static bool has(const few_drawer *d, int k)
+bool few_drawer_has(const few_drawer *d, int k)
 {
     return k >= N0      ? (d->needs & FEW_NEEDS_NOISE) != 0
            : k >= BASE  ? (d->needs & FEW_NEEDS_MEMORY) != 0
@@ -69,7 +36,7 @@ static void build(few_drawer *d)
     few_val s[N_SCALARS];
     few_graph_label(g, "sample");
     for (int k = 0; k < N_SCALARS; k++)
-        s[k] = has(d, k) ? input(d, k) : FEW_NONE;
+        s[k] = few_drawer_has(d, k) ? input(d, k) : FEW_NONE;
     const few_val z = few_graph_input(g, "z", FEW_F32, shape, false);
     const few_val label =
         d->spec.classes ? few_graph_input(g, "label", FEW_I32, each, false) : FEW_NONE;
@@ -88,7 +55,7 @@ static void build(few_drawer *d)
     const few_val k =
         few_add(g, few_sqrt(g, few_add(g, few_div(g, s[K1], ms), s[K0])), few_div(g, s[K2], ms));
     few_val next = few_lincomb(g, 3, (few_val[]){ z, x, eps }, (few_val[]){ s[Z], s[X], k }, true);
-    if (has(d, BASE)) {
+    if (few_drawer_has(d, BASE)) {
         const few_val base = few_graph_input(g, "base", FEW_F32, shape, false);
         const few_val past = few_graph_input(g, "past", FEW_F32, shape, false);
         next = few_add(
@@ -96,7 +63,7 @@ static void build(few_drawer *d)
             few_lincomb(g, 2, (few_val[]){ base, past }, (few_val[]){ s[BASE], s[PAST] }, true));
         few_graph_output(g, x, "x_hat");
     }
-    if (has(d, N0)) {
+    if (few_drawer_has(d, N0)) {
         const few_val rng = few_graph_input(g, "rng", FEW_I32, FEW_SHAPE(d->slice, 4), false);
         const few_val fresh = few_noise(g, rng, FEW_RNG_STEP,
                                         FEW_SHAPE(d->spec.height, d->spec.width, d->spec.channels));
@@ -144,10 +111,10 @@ few_status few_drawer_create(const few_spec *spec, const float *master, const fe
     const size_t bytes = (size_t)(d->group * d->pixels) * sizeof(float);
     for (int k = 0; k < 2; k++)
         ok &= (d->z[k] = few_big_alloc(bytes)) != NULL;
-    if (has(d, BASE))
+    if (few_drawer_has(d, BASE))
         ok &= (d->base = few_big_alloc(bytes)) && (d->past[0] = few_big_alloc(bytes)) &&
               (d->past[1] = few_big_alloc(bytes));
-    if (has(d, N0))
+    if (few_drawer_has(d, N0))
         ok &= (d->rng = few_calloc((size_t)d->group * 4, sizeof(int32_t))) != NULL;
     for (int k = 0; k < N_SCALARS; k++)
         ok &= (d->scalar[k] = few_calloc((size_t)d->group, sizeof(float))) != NULL;
@@ -214,13 +181,7 @@ static void draw_noise(const few_drawer *d, uint64_t seed, int64_t first, int64_
     }
 }
 
-static void set_all(few_drawer *d, int k, int64_t n, double value)
-{
-    for (int64_t i = 0; i < n; i++)
-        d->scalar[k][i] = (float)value;
-}
-
-static void set_step(few_drawer *d, const few_draw *o, const few_sampler_step *s, int64_t n)
+void few_drawer_set(few_drawer *d, const few_draw *o, int64_t image, const few_sampler_step *s)
 {
     double v[N_SCALARS];
     const few_angle a = few_angle_of(few_schedule_phi(&d->spec.schedule, s->t));
@@ -240,41 +201,38 @@ static void set_step(few_drawer *d, const few_draw *o, const few_sampler_step *s
     v[N0] = s->n0;
     v[N1] = s->n1;
     for (int k = 0; k < N_SCALARS; k++)
-        set_all(d, k, n, v[k]);
+        d->scalar[k][image] = (float)v[k];
 }
 
-/* Keys of the fresh noise of evaluation k: like all that is drawn, of the image's index alone. */
-static void set_keys(few_drawer *d, const few_draw *o, int k, int64_t first, int64_t n)
+void few_drawer_key(few_drawer *d, const few_draw *o, int64_t image, int64_t index, int evaluation)
 {
-    for (int64_t i = 0; i < n; i++) {
-        const uint64_t index = (uint64_t)(first + i);
-        int32_t *key = d->rng + 4 * i;
-        key[0] = (int32_t)(uint32_t)o->seed;
-        key[1] = (int32_t)((uint32_t)(o->seed >> 32) ^ (uint32_t)(index >> 32));
-        key[2] = k;
-        key[3] = (int32_t)(uint32_t)index;
-    }
+    int32_t *key = d->rng + 4 * image;
+    key[0] = (int32_t)(uint32_t)o->seed;
+    key[1] = (int32_t)((uint32_t)(o->seed >> 32) ^ (uint32_t)((uint64_t)index >> 32));
+    key[2] = evaluation;
+    key[3] = (int32_t)(uint32_t)index;
 }
 
-static few_status bind(few_drawer *d, int from, int past, few_error *err)
+few_status few_drawer_run(few_drawer *d, const few_drawer_buffers *b, int64_t n, few_error *err)
 {
-    const few_backend *b = &few_backend_cpu;
+    const few_backend *cpu = &few_backend_cpu;
     for (int k = 0; k < N_SCALARS; k++)
-        if (has(d, k))
-            FEW_TRY(b->bind(d->plan, names[k], d->scalar[k], err));
-    if (has(d, BASE)) {
-        FEW_TRY(b->bind(d->plan, "base", d->base, err));
-        FEW_TRY(b->bind(d->plan, "past", d->past[past], err));
-        FEW_TRY(b->bind(d->plan, "x_hat", d->past[!past], err));
+        if (few_drawer_has(d, k))
+            FEW_TRY(cpu->bind(d->plan, names[k], d->scalar[k], err));
+    if (few_drawer_has(d, BASE)) {
+        FEW_TRY(cpu->bind(d->plan, "base", b->base, err));
+        FEW_TRY(cpu->bind(d->plan, "past", b->past, err));
+        FEW_TRY(cpu->bind(d->plan, "x_hat", b->x_hat, err));
     }
-    if (has(d, N0))
-        FEW_TRY(b->bind(d->plan, "rng", d->rng, err));
+    if (few_drawer_has(d, N0))
+        FEW_TRY(cpu->bind(d->plan, "rng", d->rng, err));
     if (d->spec.classes)
-        FEW_TRY(b->bind(d->plan, "label", d->label, err));
+        FEW_TRY(cpu->bind(d->plan, "label", d->label, err));
     if (d->guidance)
-        FEW_TRY(b->bind(d->plan, "null_label", d->null_label, err));
-    FEW_TRY(b->bind(d->plan, "z", d->z[from], err));
-    return b->bind(d->plan, "next", d->z[!from], err);
+        FEW_TRY(cpu->bind(d->plan, "null_label", d->null_label, err));
+    FEW_TRY(cpu->bind(d->plan, "z", b->z, err));
+    FEW_TRY(cpu->bind(d->plan, "next", b->next, err));
+    return cpu->run(d->plan, n, err);
 }
 
 int few_draw_evaluations(const few_draw *o)
@@ -291,20 +249,23 @@ static few_status draw_group(few_drawer *d, const few_draw *o, int64_t first, in
     const size_t bytes = (size_t)(m * d->pixels) * sizeof(float);
     int past = 0;
     *from = 0;
-    if (has(d, BASE)) { /* numbers, even where their factor is 0 */
+    if (few_drawer_has(d, BASE)) { /* numbers, even where their factor is 0 */
         memset(d->base, 0, bytes);
         memset(d->past[0], 0, bytes);
     }
     for (int k = o->begin; k < end; k++, *from = !*from) {
         const few_sampler_step s =
             few_sampler_step_of(o->sampler, &d->spec, o->options, k, o->steps);
-        set_step(d, o, &s, m);
-        if (has(d, N0))
-            set_keys(d, o, k, first, m);
+        const few_drawer_buffers b = { d->z[*from], d->z[!*from], d->base, d->past[past],
+                                       d->past[!past] };
+        for (int64_t i = 0; i < m; i++) {
+            few_drawer_set(d, o, i, &s);
+            if (few_drawer_has(d, N0))
+                few_drawer_key(d, o, i, first + i, k);
+        }
         if (s.keep_z)
             memcpy(d->base, d->z[*from], bytes);
-        FEW_TRY(bind(d, *from, past, err));
-        FEW_TRY(few_backend_cpu.run(d->plan, m, err));
+        FEW_TRY(few_drawer_run(d, &b, m, err));
         if (s.keep_x)
             past = !past;
         if (o->progress && o->progress(o->user, before + m * (k + 1 - o->begin), total))
@@ -335,6 +296,7 @@ few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *i
                         (long long)o->first);
     if (o->guidance != 0 && !d->guidance)
         return few_fail(err, FEW_EINVAL, "this drawer was made without guidance");
+    int64_t evaluated = 0;
     for (int64_t at = 0; at < n; at += d->group) {
         const int64_t m = n - at < d->group ? n - at : d->group;
         for (int64_t i = 0; i < m && d->spec.classes; i++) {
@@ -350,10 +312,18 @@ few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *i
             memcpy(d->z[0], o->noise + at * d->pixels, (size_t)(m * d->pixels) * sizeof(float));
         else
             draw_noise(d, o->seed, o->first + at, m, d->z[0]);
-        int from;
-        FEW_TRY(draw_group(d, o, o->first + at, m, at * taken, n * taken, &from, err));
-        memcpy(images + at * d->pixels, d->z[from], (size_t)(m * d->pixels) * sizeof(float));
+        if (o->sampler->adaptive) {
+            FEW_TRY(few_draw_adaptive(d, o, o->first + at, m, at * taken, n * taken,
+                                      images + at * d->pixels, &evaluated, err));
+        } else {
+            int from;
+            FEW_TRY(draw_group(d, o, o->first + at, m, at * taken, n * taken, &from, err));
+            memcpy(images + at * d->pixels, d->z[from], (size_t)(m * d->pixels) * sizeof(float));
+            evaluated += m * taken;
+        }
     }
+    if (o->evaluated)
+        *o->evaluated = evaluated;
     return FEW_OK;
 }
 

@@ -36,6 +36,7 @@ typedef struct few_draw {
     const int32_t *label; /* [n], or NULL: index mod classes */
     const float
         *noise; /* [n,h,w,c], z before evaluation begin; or NULL: noise drawn from the seed */
+    int64_t *evaluated; /* out: evaluations of all images together, without guidance; or NULL */
     few_progress_fn progress; /* done and total in evaluations of an image; or NULL */
     void *user;
 } few_draw;
@@ -45,7 +46,7 @@ typedef struct few_draw {
 few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *images,
                            few_error *err);
 
-/* Network evaluations of an image, without guidance. */
+/* Network evaluations of an image, without guidance (few_sampler_evaluations of them). */
 int few_draw_evaluations(const few_draw *o);
 
 /* The options of a sampler, defaults filled in: *out is NULL for one that has none. Free with

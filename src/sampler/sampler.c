@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { FEW_HUNDREDTHS = 100 };
+
 #define X(name) &few_sampler_##name,
 const few_sampler *const few_samplers[] = {
 #include "sampler/list.def"
@@ -34,6 +36,8 @@ unsigned few_sampler_needs(const few_sampler *s, const void *options)
 
 int few_sampler_evaluations(const few_sampler *s, const void *options, int steps)
 {
+    if (s->adaptive)
+        return FEW_HUNDREDTHS;
     return s->evaluations ? s->evaluations(options, steps) : steps;
 }
 
@@ -69,6 +73,13 @@ few_status few_sampler_part(const few_sampler *s, const few_spec *spec, const vo
                             int steps, double from, double to, int *begin, int *end, few_error *err)
 {
     double near;
+    if (s->adaptive && !(from == 1 && to == 0))
+        return few_fail(err, FEW_EINVAL, "sampler '%s' goes all the way only, from t = 1 to 0",
+                        s->name);
+    if (s->adaptive) {
+        *begin = *end = 0;
+        return FEW_OK;
+    }
     if (!(from <= 1 && to >= 0 && from > to))
         return few_fail(err, FEW_EINVAL, "from t = %.6g to t = %.6g is no part of 1 to 0", from,
                         to);

@@ -25,6 +25,24 @@ typedef struct few_sampler_step {
     bool inner;              /* z is no point of the path yet: a chain cannot be left here */
 } few_sampler_step;
 
+/* A sample with steps of its own: where it is, and how far it tries to go next. */
+typedef struct few_trial {
+    double t, h, end;              /* from t to t - h; at `end` one evaluation makes it x_hat */
+    double error_abs, error_scale; /* an error is measured against max(abs, scale * |z|) */
+} few_trial;
+
+/* How such a sampler goes on. A trial is two evaluations: from z at t to z' at t - h, and from
+ * there to a better z'' with base = z and the same noise; the difference of both is its error. */
+typedef struct few_adaptive {
+    void (*begin)(const few_spec *spec, const void *options, few_trial *out);
+    /* which: 0 and 1 the evaluations of a trial, 2 the last one, at `end`. *out is all zero. */
+    void (*step)(const few_spec *spec, const void *options, const few_trial *at, int which,
+                 few_sampler_step *out);
+    /* error: root mean square of (z'' - z') / max(abs, scale * max(|z' before|, |z'|)). Sets t and
+     * h; false: z'' is refused, the sample stays at z. */
+    bool (*next)(const void *options, few_trial *at, double error);
+} few_adaptive;
+
 enum {
     FEW_NEEDS_MEMORY = 1, /* base and past */
     FEW_NEEDS_NOISE = 2   /* fresh noise */
@@ -43,6 +61,7 @@ typedef struct few_sampler {
      * sentence when it is merely unwise. steps > 0. May be NULL. */
     few_status (*check)(const few_spec *spec, const void *options, int steps, few_strbuf *warning,
                         few_error *err);
+    const few_adaptive *adaptive; /* instead of evaluations and step; else NULL */
     /* Evaluation k of n steps, k = 0 the first (from noise); *out is all zero. */
     void (*step)(const few_spec *spec, const void *options, int k, int n, few_sampler_step *out);
 } few_sampler;
@@ -56,6 +75,7 @@ extern const int few_n_samplers;
 const few_sampler *few_sampler_find(const char *name, few_error *err);
 
 unsigned few_sampler_needs(const few_sampler *s, const void *options);
+/* 100 for an adaptive sampler: hundredths of the way. */
 int few_sampler_evaluations(const few_sampler *s, const void *options, int steps);
 /* step() on zeros. */
 few_sampler_step few_sampler_step_of(const few_sampler *s, const few_spec *spec,
