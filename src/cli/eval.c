@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "cli/eval_parts.h"
 #include "cli/progress.h"
 #include "eval/quality.h"
 #include "train/config.h"
@@ -21,11 +22,13 @@ struct options {
     uint64_t seed;
     double guidance, from;
     few_strings set;
+    int times;
 };
 
 static const few_option table[] = {
-    { "samples", FEW_OPT_I64, offsetof(struct options, samples), "10000", 2, 1e9,
-      "images to draw from each checkpoint", NULL },
+    { "samples", FEW_OPT_I64, offsetof(struct options, samples), "0", 0, 1e9,
+      "images to draw from each checkpoint, or of the data with xvar; 0: 10000, 1000 with xvar",
+      NULL },
     { "steps", FEW_OPT_INT, offsetof(struct options, steps), "0", 0, 100000,
       "of the sampler; 0: the checkpoint's own (128 for a teacher)", NULL },
     { "sampler", FEW_OPT_STRING, offsetof(struct options, sampler), NULL, 0, 0,
@@ -49,88 +52,16 @@ static const few_option table[] = {
       "write an HTML page with table, plot and samples", NULL },
     { "title", FEW_OPT_STRING, offsetof(struct options, title), NULL, 0, 0, "of that page", NULL },
     { "output", FEW_OPT_STRING, offsetof(struct options, output), NULL, 0, 0,
-      "with 'features': the network's file", NULL },
+      "with 'features' and 'xvar': the file to write", NULL },
     { "epochs", FEW_OPT_INT, offsetof(struct options, epochs), "6", 1, 1000,
       "with 'features': passes over the training images", NULL },
+    { "times", FEW_OPT_INT, offsetof(struct options, times), "64", 1, 4096,
+      "with 'xvar': entries of the table", NULL },
     { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all",
       NULL },
     { "precision", FEW_OPT_CHOICE, offsetof(struct options, precision), "auto", 0, 0, "of sampling",
       "auto|f32|bf16" },
     { .name = NULL },
-};
-
-static int on_progress(void *user, int64_t done, int64_t total)
-{
-    few_progress *p = user;
-    p->total = total;
-    few_progress_update(p, done, NULL);
-    return few_cli_signal();
-}
-
-static int failed(const few_error *err)
-{
-    return few_cli_signal() ? 128 + few_cli_signal() : few_cli_fail(err);
-}
-
-/* ---- training the features ------------------------------------------------------------------*/
-
-static int train_features(const struct options *o, const char *pack)
-{
-    few_error err = { 0 };
-    few_pack *train = NULL, *test = NULL;
-    few_progress bar;
-    const few_progress_sink sink = few_progress_stderr(few_cli_state.quiet);
-    few_features_training t = { .epochs = o->epochs,
-                                .batch = 128,
-                                .lr = 2e-3,
-                                .seed = o->seed + 1,
-                                .workers = o->threads,
-                                .progress = on_progress,
-                                .user = &bar };
-    char name[64];
-    const char *base = strrchr(pack, '/');
-    snprintf(name, sizeof name, "%s", base ? base + 1 : pack);
-    if (strrchr(name, '.'))
-        *strrchr(name, '.') = 0;
-    if (!o->output) {
-        few_fail(&err, FEW_EINVAL, "-o FILE is missing: where to write the feature network");
-        few_cli_fail(&err);
-        return FEW_EXIT_USAGE;
-    }
-    few_progress_begin(&bar, &sink, "features", 1, "it");
-    few_status st = few_pack_open(&train, pack, &err);
-    if (st == FEW_OK && o->reference)
-        st = few_pack_open(&test, o->reference, &err);
-    const int64_t images = st == FEW_OK ? few_pack_get_info(train)->count : 0;
-    if (images < t.batch && images >= 16)
-        t.batch = (int)(images / 16 * 16);
-    if (st == FEW_OK)
-        st = few_features_train(train, test, name, o->output, &t, &err);
-    few_progress_end(&bar);
-    if (st == FEW_OK && few_cli_state.json)
-        few_cli_json(json_pack("{s:s, s:f, s:f}", "output", o->output, "loss", t.loss, "accuracy",
-                               t.accuracy));
-    else if (st == FEW_OK && t.accuracy >= 0)
-        printf("%s: accuracy %.2f %% on the test images\n", o->output, 100 * t.accuracy);
-    else if (st == FEW_OK)
-        printf("%s: loss %.4f\n", o->output, t.loss);
-    few_pack_close(train);
-    few_pack_close(test);
-    return st == FEW_OK ? FEW_EXIT_OK : failed(&err);
-}
-
-/* ---- evaluating -----------------------------------------------------------------------------*/
-
-struct evaluation {
-    const struct options *o;
-    few_features *features;
-    few_pack *test, *train;
-    few_net *net;
-    few_quality_row *row;
-    void **sampler_options;
-    char **path;
-    float *noise; /* [samples,h,w,c], or NULL */
-    int n;
 };
 
 /* A path from an option, else from the run's configuration, else by the data's name. */
@@ -157,6 +88,61 @@ static char *find_pack(const char *given, const char *run, bool test, const char
     }
     return found;
 }
+
+int few_cli_eval_progress(void *user, int64_t done, int64_t total)
+{
+    few_progress *p = user;
+    p->total = total;
+    few_progress_update(p, done, NULL);
+    return few_cli_signal();
+}
+
+static int failed(const few_error *err)
+{
+    return few_cli_signal() ? 128 + few_cli_signal() : few_cli_fail(err);
+}
+
+/* ---- errors by time -------------------------------------------------------------------------*/
+
+static int measure_errors(const struct options *o, const char *model)
+{
+    few_x_error_options x = { .images = o->samples ? o->samples : 1000,
+                              .times = o->times,
+                              .seed = o->seed,
+                              .precision = few_precision_named(o->precision),
+                              .workers = o->threads };
+    few_error err = { 0 };
+    few_spec spec = { 0 };
+    char *path = NULL, *pack = NULL;
+    few_status st = o->output ? few_cli_model_path(model, &path, &err)
+                              : few_fail(&err, FEW_EINVAL,
+                                         "-o FILE is missing: where to write a copy of the "
+                                         "checkpoint with its table");
+    if (st == FEW_OK)
+        st = few_net_load_spec(&spec, path, &err);
+    if (st == FEW_OK && !(pack = find_pack(o->train, model, false, spec.data_name)))
+        st = few_fail(&err, FEW_EINVAL, "--train PACK is missing: the images to measure on");
+    few_spec_clear(&spec);
+    const int code =
+        st == FEW_OK ? few_cli_eval_xvar(path, pack, o->output, &x) : few_cli_fail(&err);
+    few_free(path);
+    few_free(pack);
+    return code;
+}
+
+/* ---- evaluating -----------------------------------------------------------------------------*/
+
+struct evaluation {
+    const struct options *o;
+    few_features *features;
+    few_pack *test, *train;
+    few_net *net;
+    few_quality_row *row;
+    void **sampler_options;
+    char **path;
+    float *noise; /* [samples,h,w,c], or NULL */
+    int n;
+};
 
 static few_status open_references(struct evaluation *e, const char *first, few_error *err)
 {
@@ -225,7 +211,7 @@ static few_status evaluate(struct evaluation *e, int k, few_error *err)
                                        .draw = e->row[k].draw,
                                        .precision = few_precision_named(e->o->precision),
                                        .workers = e->o->threads,
-                                       .progress = on_progress,
+                                       .progress = few_cli_eval_progress,
                                        .user = &bar };
     const few_status st =
         few_evaluate(&e->net[k], e->features, e->test, e->train, &o, &e->row[k].result, err);
@@ -325,7 +311,7 @@ static few_status evaluate_all(struct evaluation *e, char **args, few_error *err
     few_progress_begin(&bar, &sink, "sheets", 1, "eval");
     const few_status st = few_quality_report(
         e->o->report, e->o->title ? e->o->title : title.s, command.s, e->row, e->n, e->test,
-        few_precision_named(e->o->precision), e->o->threads, on_progress, &bar, err);
+        few_precision_named(e->o->precision), e->o->threads, few_cli_eval_progress, &bar, err);
     few_progress_end(&bar);
     few_strbuf_free(&command);
     few_strbuf_free(&title);
@@ -334,11 +320,20 @@ static few_status evaluate_all(struct evaluation *e, char **args, few_error *err
 
 static int run(const void *options, int n_args, char **args)
 {
-    const struct options *o = options;
+    struct options *o = &(struct options){ 0 };
+    *o = *(const struct options *)options;
     few_error err = { 0 };
     few_cli_catch_signals();
     if (!strcmp(args[0], "features") && n_args == 2)
-        return train_features(o, args[1]);
+        return few_cli_eval_features(args[1], o->reference, o->output,
+                                     &(few_features_training){ .epochs = o->epochs,
+                                                               .batch = 128,
+                                                               .lr = 2e-3,
+                                                               .seed = o->seed + 1,
+                                                               .workers = o->threads });
+    if (!strcmp(args[0], "xvar") && n_args == 2)
+        return measure_errors(o, args[1]);
+    o->samples = o->samples ? o->samples : 10000;
     const size_t n = (size_t)n_args;
     struct evaluation e = { .o = o,
                             .n = n_args,
@@ -377,11 +372,16 @@ static int run(const void *options, int n_args, char **args)
 const few_command few_command_eval = {
     .name = "eval",
     .help = "measure the quality of checkpoints",
-    .usage =
-        "eval RUN_OR_FILE... [OPTIONS]\n       fewstep eval features PACK --reference TEST -o FILE",
-    .more = "Several checkpoints make a table and, with --report, one page. The second form trains "
-            "the\n"
-            "small classifier in whose features the distance is taken.\n",
+    .usage = "eval RUN_OR_FILE... [OPTIONS]\n       fewstep eval features PACK --reference TEST -o "
+             "FILE\n"
+             "       fewstep eval xvar RUN_OR_FILE -o FILE",
+    .more =
+        "Several checkpoints make a table and, with --report, one page. The second form trains "
+        "the\n"
+        "small classifier in whose features the distance is taken. The third measures how far a\n"
+        "diffusion model's prediction is from the data, by time, and writes a copy of it with "
+        "that\n"
+        "table, for aDDIM (--sampler addim --set x_var=table).\n",
     .options = table,
     .options_size = sizeof(struct options),
     .min_args = 1,

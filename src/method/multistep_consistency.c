@@ -43,7 +43,7 @@ enum {
     SIGMA_S2, /* z_s = alpha_s x_T + k eps_T */
     EPS_Z,
     EPS_X,   /* eps_T = EPS_Z z_t + EPS_X x_T */
-    D2_XVAR, /* aDDIM: D^2 eta, or D^2 x_var when analytic */
+    D2_XVAR, /* aDDIM: D^2 eta when measured, else D^2 x_var */
     U_TEACHER,
     U_SELF,
     U_HAT, /* u = w1 q x_T + (1-w1) q x_ref0 - q x_hat + ... */
@@ -77,6 +77,11 @@ few_status few_mc_check(const few_method_ctx *c, few_error *err)
     if (o->guidance > 0 && c->teacher && c->teacher->classes < 1)
         return few_fail(err, FEW_ECONFIG,
                         "guidance wants a class-conditional teacher; this one has no classes");
+    if (o->x_var && !strcmp(o->x_var, "table") && !(c->teacher && c->teacher->x_error.n))
+        return few_fail(
+            err, FEW_ECONFIG,
+            "x_var: table: the teacher has none; make a copy that has one with 'fewstep "
+            "eval xvar RUN_OR_FILE -o FILE'");
     return FEW_OK;
 }
 
@@ -133,7 +138,7 @@ few_val few_mc_build(few_method_ctx *c, bool distil)
     few_val root;
     if (!distil || strcmp(o->teacher_step, "addim") != 0) {
         root = few_sqrt(g, k[SIGMA_S2]); /* x_var = 0 */
-    } else if (!strcmp(o->x_var, "analytic")) {
+    } else if (strcmp(o->x_var, "measured") != 0) {
         root = addim_k(c, k[D2_XVAR], eps_T);
     } else {
         const few_val miss = few_add(g, x_cond, few_affine(g, c->x, -1, 0));
@@ -182,6 +187,18 @@ static few_grid_draw draw_times(const few_method_ctx *c, int64_t step, int64_t i
     return few_grid_at(S, n_seg, seg, n_rel);
 }
 
+/* The variance of x at time t, or what the measured one is multiplied with. */
+static double x_var(const few_method_ctx *c, double t, few_angle a)
+{
+    const few_mc_options *o = c->options;
+    if (o->x_var && !strcmp(o->x_var, "analytic"))
+        return few_x_var_analytic(a.alpha, a.sigma);
+    if (o->x_var && !strcmp(o->x_var, "table"))
+        return few_x_var_measured(o->eta,
+                                  few_x_var_table(c->teacher->x_error.v, c->teacher->x_error.n, t));
+    return o->eta;
+}
+
 void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *v)
 {
     const few_mc_options *o = c->options;
@@ -214,10 +231,8 @@ void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *v
     v[SIGMA_S2] = s.sigma * s.sigma;
     v[EPS_Z] = 1 / t.sigma;
     v[EPS_X] = -t.alpha / t.sigma;
-    const bool analytic = o->x_var && !strcmp(o->x_var, "analytic");
     const bool bare = d.is.i == 0 && o->last && !strcmp(o->last, "x_hat");
-    const double x_var = analytic ? few_x_var_analytic(t.alpha, t.sigma) : o->eta;
-    v[D2_XVAR] = bare ? 0 : D * D * x_var;
+    v[D2_XVAR] = bare ? 0 : D * D * x_var(c, d.t, t);
     /* v_norm: the distance of v rather than x, so u is divided by sigma_t and the weight is 1. */
     const bool v_norm = !strcmp(o->weight, "v_norm");
     const double q = v_norm ? 1 / t.sigma : 1;

@@ -10,7 +10,7 @@ typedef struct few_mc_options {
     double teacher_from, teacher_to; /* teacher steps N over the whole path */
     double anneal;                   /* fraction of the run over which N grows */
     char *teacher_step;              /* addim, ddim, midpoint (mcd) */
-    char *x_var;                     /* measured, analytic */
+    char *x_var;                     /* measured, analytic, table */
     char *last;                      /* full, x_hat: aDDIM's step to t = 0 */
     double eta;                      /* fraction of the measured variance */
     char *distance;                  /* rms, elem, norm, l2sq */

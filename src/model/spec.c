@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { FORMAT_VERSION = 1 };
+enum { FORMAT_VERSION = 1, MAX_X_ERROR = 4096 };
 
 void few_spec_clear(few_spec *s)
 {
@@ -15,6 +15,7 @@ void few_spec_clear(few_spec *s)
     for (int k = 0; k < s->class_names.n; k++)
         few_free(s->class_names.v[k]);
     few_free(s->class_names.v);
+    few_free(s->x_error.v);
     few_free(s->data_name);
     few_free(s->data_hash);
     few_schedule_clear(&s->schedule);
@@ -48,6 +49,12 @@ json_t *few_spec_to_json(const few_spec *s)
         s->prediction->name, "time_scale", s->time_scale, "image", s->height, s->width, s->channels,
         "classes", s->classes, "class_names", names, "null_class", (int)s->null_class, "data_name",
         s->data_name, "data_hash", s->data_hash, "history", s->history);
+    if (o && s->x_error.n) {
+        json_t *list = json_array();
+        for (int k = 0; k < s->x_error.n; k++)
+            json_array_append_new(list, json_real(s->x_error.v[k]));
+        json_object_set_new(o, "x_error", list);
+    }
     return o;
 }
 
@@ -121,6 +128,28 @@ static few_status names(few_spec *s, const json_t *o, const char *where, few_err
     return FEW_OK;
 }
 
+static few_status x_error(few_spec *s, const json_t *o, const char *where, few_error *err)
+{
+    const json_t *list = json_object_get(o, "x_error");
+    const size_t n = json_array_size(list);
+    if (!list)
+        return FEW_OK;
+    if (n < 1 || n > MAX_X_ERROR)
+        return few_fail(err, FEW_EFORMAT, "'%s': 'x_error' must be a list of 1 to %d numbers",
+                        where, MAX_X_ERROR);
+    s->x_error.v = few_calloc(n, sizeof(double));
+    if (!s->x_error.v)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a model description");
+    for (size_t k = 0; k < n; k++) {
+        const double v = json_number_value(json_array_get(list, k));
+        if (!json_is_number(json_array_get(list, k)) || !(v >= 0 && v < 1e6))
+            return few_fail(err, FEW_EFORMAT, "'%s': number %zu of 'x_error' is not from 0 to 1e6",
+                            where, k);
+        s->x_error.v[s->x_error.n++] = v;
+    }
+    return FEW_OK;
+}
+
 few_status few_spec_from_json(few_spec *s, const json_t *o, const char *where, few_error *err)
 {
     few_status st = FEW_OK;
@@ -161,6 +190,7 @@ few_status few_spec_from_json(few_spec *s, const json_t *o, const char *where, f
     const json_t *scale = json_object_get(o, "time_scale");
     s->time_scale = json_is_number(scale) ? json_number_value(scale) : 1024;
     s->null_class = json_is_true(json_object_get(o, "null_class"));
+    FEW_GOTO(x_error(s, o, where, err));
     FEW_GOTO(text(o, "data_name", false, &s->data_name, where, err));
     FEW_GOTO(text(o, "data_hash", false, &s->data_hash, where, err));
     if (json_is_array(json_object_get(o, "history")))

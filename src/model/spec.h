@@ -19,8 +19,9 @@ typedef struct few_spec {
     const few_param_kind *prediction; /* what the network predicts: v, x, eps */
     double time_scale;                /* time input = time_scale t - 1 */
     bool null_class;                  /* the null class was trained, so guidance makes sense */
-    char *data_name, *data_hash;      /* of the training set; NULL when unknown */
-    json_t *history;                  /* array: one object for each training that led here */
+    few_doubles x_error;         /* mean of (x - x_hat)^2 at times (k + 1) / n; n = 0: unknown */
+    char *data_name, *data_hash; /* of the training set; NULL when unknown */
+    json_t *history;             /* array: one object for each training that led here */
 } few_spec;
 
 void few_spec_clear(few_spec *s);

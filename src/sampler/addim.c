@@ -1,6 +1,7 @@
 /* addim: DDIM with its noise scaled up to make good for the variance it loses (arXiv:2403.06807,
  * section 3.2): z_s = alpha_s x_hat + k eps_hat, k = sqrt(sigma_s^2 + D^2 x_var / mean(eps_hat^2)).
- * At sampling x is unknown, so x_var is the analytic one, x_frac / (2 + SNR). */
+ * At sampling x is unknown: x_var is the analytic one, x_frac / (2 + SNR), or eta times the error
+ * that was measured by time and is kept with the checkpoint (eval/x_error.h). */
 #include "diffusion/step.h"
 #include "sampler/grid.h"
 
@@ -8,18 +9,35 @@
 
 struct options {
     few_grid grid;
-    double x_frac;
+    char *x_var;
+    double x_frac, eta;
     char *last;
 };
 
 static const few_option table[] = {
+    { "x_var", FEW_OPT_CHOICE, offsetof(struct options, x_var), "analytic", 0, 0,
+      "variance of x: a formula, or measured (fewstep eval xvar)", "analytic|table" },
+    { "eta", FEW_OPT_DOUBLE, offsetof(struct options, eta), "0.75", 0, 1,
+      "part of the measured variance that is used", NULL },
     { "x_frac", FEW_OPT_DOUBLE, offsetof(struct options, x_frac), "0.1", 0, 1,
-      "x_var = x_frac / (2 + SNR)", NULL },
+      "analytic: x_var = x_frac / (2 + SNR)", NULL },
     { "last", FEW_OPT_CHOICE, offsetof(struct options, last), "full", 0, 0,
       "the last step: as printed, or x_hat alone", "full|x_hat" },
     FEW_GRID_OPTIONS(struct options, "time"),
     { .name = NULL },
 };
+
+static few_status check(const few_spec *spec, const void *options, int steps, few_strbuf *warning,
+                        few_error *err)
+{
+    const struct options *o = options;
+    FEW_TRY(few_path_check(spec, options, steps, warning, err));
+    if (!strcmp(o->x_var, "table") && !spec->x_error.n)
+        return few_fail(err, FEW_EUNSUPPORTED,
+                        "x_var=table: this checkpoint has no table; make a copy that has one with "
+                        "'fewstep eval xvar RUN_OR_FILE -o FILE'");
+    return FEW_OK;
+}
 
 static void step(const few_spec *spec, const void *options, int k, int n, few_sampler_step *out)
 {
@@ -27,7 +45,10 @@ static void step(const few_spec *spec, const void *options, int k, int n, few_sa
     const few_point t = few_grid_point(&o->grid, spec, k, n),
                     s = few_grid_point(&o->grid, spec, k + 1, n);
     const double D = few_ddim(t.phi, s.phi).D;
-    const double x_var = few_x_var_analytic(t.alpha, t.sigma) * (o->x_frac / 0.1);
+    const double x_var =
+        !strcmp(o->x_var, "table")
+            ? few_x_var_measured(o->eta, few_x_var_table(spec->x_error.v, spec->x_error.n, t.t))
+            : few_x_var_analytic(t.alpha, t.sigma) * (o->x_frac / 0.1);
     out->t = t.t;
     out->s = s.t;
     out->x = s.alpha;
@@ -47,6 +68,6 @@ const few_sampler few_sampler_addim = {
     .options_size = sizeof(struct options),
     .order = 1,
     .default_steps = 128,
-    .check = few_path_check,
+    .check = check,
     .step = step,
 };

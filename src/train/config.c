@@ -462,6 +462,8 @@ few_status few_config_trainer_on(const few_config *c, const few_dataset *data, f
         FEW_TRY(few_config_spec(c, &shape, &t->spec, err));
     }
     t->spec.steps = c->student.steps;
+    few_free(t->spec.x_error.v); /* of another network's weights */
+    t->spec.x_error = (few_doubles){ 0 };
     FEW_TRY(load_init(c, t, err));
     t->spec.null_class = t->spec.classes > 0 && c->train.label_drop > 0;
     return name_things(c, t, err);

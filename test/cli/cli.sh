@@ -145,6 +145,18 @@ has out '"from": 0.5'
 has out '"nfe": 2'
 refused 1 "holds noise for 16" "$fewstep" eval t --samples 17 --noise m.npy --features f.safetensors --reference d.few
 refused 1 "not with --noise" "$fewstep" eval t --samples 16 --noise m.npy --features f.safetensors --reference d.few --report x.html
+ok "errors by time" "$fewstep" eval xvar t --train d.few --samples 32 --times 8 -o tabled.safetensors --json
+has out '"x_error": ['
+refused 1 "eval xvar" "$fewstep" sample t -n 2 --steps 4 --sampler addim --set x_var=table -o x.png
+ok "a table is used" "$fewstep" sample tabled.safetensors -n 2 --steps 4 --sampler addim --set x_var=table -o tabled.png
+ok "and not" "$fewstep" sample tabled.safetensors -n 2 --steps 4 --sampler addim -o formula.png
+! cmp -s tabled.png formula.png || { echo "FAIL the table changes nothing"; failed=1; }
+refused 1 "eval xvar" "$fewstep" distill t --steps 2 -o j --set method.x_var=table
+ok "distil with a table" "$fewstep" distill tabled.safetensors --steps 2 -o tabled --data d.few --set method.x_var=table,train.steps=1,train.batch=8,train.slice=4,train.sample_every=0
+"$fewstep" inspect tabled --json >out
+! grep -q x_error out || { echo "FAIL a student keeps its teacher's table"; failed=1; }
+refused 1 "take its teacher" "$fewstep" eval xvar s --train d.few -o x.safetensors
+refused 1 "-o FILE is missing" "$fewstep" eval xvar t
 ok "eval one" "$fewstep" eval s --samples 8 --features f.safetensors --json
 ok "inspect json" "$fewstep" inspect s --json
 has out '"steps": 2'

@@ -55,6 +55,14 @@ static void rig_open(rig *r, const char *method, int steps, int64_t at, const ch
     set(&r->config, "model.prediction", teachers);
     make_net(&r->teacher, &r->config, shape, 12);
     set(&r->config, "model.prediction", own);
+    /* A table of errors that says what the formula says, at the times of 16 steps. */
+    r->teacher.spec.x_error = (few_doubles){ .v = few_calloc(16, sizeof(double)),
+                                             .n = r->config.method->needs_teacher ? 16 : 0 };
+    for (int k = 0; k < r->teacher.spec.x_error.n; k++) {
+        double alpha, sigma;
+        oracle_path(&r->teacher.spec, (k + 1) / 16.0, &alpha, &sigma);
+        r->teacher.spec.x_error.v[k] = 0.1 / (2 + alpha * alpha / (sigma * sigma));
+    }
     oracle_open(&r->hat, &r->student, true);
     oracle_open(&r->self, &r->student, true);
     oracle_open(&r->frozen, &r->teacher, false);
@@ -235,12 +243,14 @@ static void losses_are_algorithm_1(void **state)
 static void every_option_is_what_it_says(void **state)
 {
     (void)state;
-    static const char *const mcd[][7] = {
+    static const char *const mcd[][9] = {
         { "method.teacher_step", "ddim" },
         { "method.teacher_step", "midpoint" },
         { "method.teacher_step", "midpoint", "method.guidance", "1.5", "teacher.prediction",
           "eps" },
         { "method.x_var", "analytic" },
+        { "method.x_var", "table", "method.eta", "1", "method.curriculum", "constant",
+          "method.teacher_to", "16" },
         { "method.eta", "0.3", "method.teacher_from", "20" },
         { "method.last", "x_hat", "method.curriculum", "constant", "method.teacher_to", "4" },
         { "method.guidance", "1.5" },

@@ -3,6 +3,8 @@
  * drawer's graph against the same chain in double. Most tests run for every sampler of the list. */
 #include "sampler/chain.h"
 
+#include "diffusion/step.h"
+
 /* Settings that change what a sampler does. */
 static const char *const settings[][2] = {
     { "ddim", "eta=0.5" },
@@ -252,6 +254,20 @@ static void vectors(void **state)
             assert_true(fabs(sqrt(s.k0) - (k == 1 ? 0.292912024257 : 0.6296422504)) < 1e-10);
         chain_close(&c);
     }
+    /* aDDIM: the table at its own times, and between them. */
+    static double errors[4] = { 0.01, 0.02, 0.04, 0.1 };
+    n.spec.x_error = (few_doubles){ errors, 4 };
+    chain tabled = { .spec = &n.spec };
+    chain_open(&tabled, "addim", "x_var=table eta=0.5");
+    few_sampler_step a = few_sampler_step_of(tabled.sampler, &n.spec, tabled.options, 1, 4);
+    assert_true(fabs(a.k1 - 0.41419475693 * 0.41419475693 * 0.5 * 0.04) < 1e-12);
+    a = few_sampler_step_of(tabled.sampler, &n.spec, tabled.options, 3, 8); /* from 0.625 */
+    const double D =
+        few_ddim(few_schedule_phi(&n.spec.schedule, 0.625), few_schedule_phi(&n.spec.schedule, 0.5))
+            .D;
+    assert_true(fabs(a.k1 - D * D * 0.5 * 0.03) < 1e-12);
+    chain_close(&tabled);
+    n.spec.x_error = (few_doubles){ 0 };
     /* EDM: N = 18, S_churn = 40: gamma, s_3, s_hat. */
     chain c = { .spec = &n.spec };
     chain_open(&c, "euler", "s_churn=40");
@@ -778,6 +794,23 @@ static void wrong_grids(void **state)
     few_net_free(&n);
 }
 
+static void a_table_is_needed(void **state)
+{
+    (void)state;
+    few_net n;
+    few_error err = { 0 };
+    few_strbuf said;
+    make(&n, point, "15");
+    few_strbuf_init(&said);
+    chain c = { .spec = &n.spec };
+    chain_open(&c, "addim", "x_var=table");
+    expect(c.sampler->check(&n.spec, c.options, 4, &said, &err), FEW_EUNSUPPORTED, &err,
+           "eval xvar");
+    chain_close(&c);
+    few_strbuf_free(&said);
+    few_net_free(&n);
+}
+
 static void students_are_for_their_samplers(void **state)
 {
     (void)state;
@@ -849,6 +882,7 @@ int main(void)
         cmocka_unit_test(drawers),
         cmocka_unit_test(drawers_know_what_is_needed),
         cmocka_unit_test(wrong_grids),
+        cmocka_unit_test(a_table_is_needed),
         cmocka_unit_test(students_are_for_their_samplers),
         cmocka_unit_test(parts),
     };

@@ -670,7 +670,7 @@ static void wrong_settings(void **state)
         { "addim", "x_frac=2", "x_frac", FEW_ECONFIG },
         { "addim", "x_frac=nan", "x_frac", FEW_ECONFIG },
         { "addim", "last=none", "x_hat", FEW_ECONFIG },
-        { "addim", "eta=1", "eta", FEW_ECONFIG },
+        { "addim", "beta=1", "beta", FEW_ECONFIG },
         { "ddim", "x_frac=1", "x_frac", FEW_ECONFIG },
         { "multistep", "x_frac=1", "'multistep' has no settings", FEW_EINVAL },
     };
