@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_TRIALS = 1000000 };
+enum { MOST_TRIALS = 100000 };
 
 /* An image under way. */
 struct walker {
@@ -75,16 +75,19 @@ static double error_of(const struct walk *k, int64_t i)
     return sqrt(sum / (double)k->d->pixels);
 }
 
-static void judge(struct walk *k, int64_t i)
+/* Takes or refuses image i's trial; false: its error is no number. */
+static bool judge(struct walk *k, int64_t i)
 {
+    const double error = error_of(k, i);
     const size_t bytes = (size_t)k->d->pixels * sizeof(float);
     const int64_t at = i * k->d->pixels;
     struct walker *w = &k->w[i];
     w->trials++;
-    if (k->o->sampler->adaptive->next(k->o->options, &w->at, error_of(k, i))) {
+    if (isfinite(error) && k->o->sampler->adaptive->next(k->o->options, &w->at, error)) {
         memcpy(k->a.past + at, k->a.next + at, bytes);
         memcpy(k->a.z + at, k->b.next + at, bytes);
     }
+    return isfinite(error);
 }
 
 static int64_t hundredths(const struct walk *k, int64_t all)
@@ -131,8 +134,8 @@ few_status few_draw_adaptive(few_drawer *d, const few_draw *o, int64_t first, in
             FEW_GOTO(evaluate(&k, true, err));
         }
         for (int64_t i = 0; i < k.n; i++) {
-            judge(&k, i);
-            if (k.w[i].trials == MOST_TRIALS || !(k.w[i].at.h > 0 || arrived(&k.w[i])))
+            if (!judge(&k, i) || k.w[i].trials == MOST_TRIALS ||
+                !(k.w[i].at.h > 0 || arrived(&k.w[i])))
                 st = few_fail(err, FEW_EINVAL,
                               "image %lld makes no way from t = %g: its error is no number, or the "
                               "tolerance too small",
