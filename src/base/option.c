@@ -559,6 +559,17 @@ void few_option_print(const few_option *o, const void *target, few_strbuf *out)
     }
 }
 
+bool few_next_setting(const few_strings *set, int *at, few_strbuf *out)
+{
+    few_strbuf_reset(out);
+    if (*at >= set->n)
+        return false;
+    few_strbuf_add(out, set->v[(*at)++]);
+    for (; *at < set->n && !strchr(set->v[*at], '='); (*at)++)
+        few_strbuf_addf(out, ",%s", set->v[*at]);
+    return true;
+}
+
 /* "--a-name TYPE", or its choices when they are few enough to stand there. */
 static void print_usage(const few_option *o, few_strbuf *out)
 {

@@ -74,6 +74,10 @@ void few_option_print(const few_option *o, const void *target, few_strbuf *out);
 /* One element of a list as the text form wants it: "\," for a comma inside. */
 void few_option_escape(const char *element, few_strbuf *out);
 
+/* The next "key=value" of a list that was cut at commas, *at = 0 first: what has no '=' belongs to
+ * the value before it, as in times=1,0.5. False after the last. */
+bool few_next_setting(const few_strings *set, int *at, few_strbuf *out);
+
 /* The table as help text: "  --name TYPE   help (default X, range)". */
 void few_options_help(const few_option *table, few_strbuf *out);
 

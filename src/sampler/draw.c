@@ -346,17 +346,23 @@ few_status few_sampler_options_make(const few_sampler *s, void **out, few_error 
 few_status few_sampler_options_set(const few_sampler *s, void *options, const few_strings *set,
                                    few_error *err)
 {
-    for (int k = 0; k < set->n; k++) {
+    few_strbuf one;
+    few_strbuf_init(&one);
+    few_status st = FEW_OK;
+    for (int k = 0; st == FEW_OK && few_next_setting(set, &k, &one);) {
         char key[64];
-        const char *equals = strchr(set->v[k], '=');
-        if (!equals || equals - set->v[k] >= (ptrdiff_t)sizeof key)
-            return few_fail(err, FEW_EINVAL, "'%s' is not KEY=VALUE", set->v[k]);
-        if (!s->options)
-            return few_fail(err, FEW_EINVAL, "sampler '%s' has no settings", s->name);
-        snprintf(key, sizeof key, "%.*s", (int)(equals - set->v[k]), set->v[k]);
-        FEW_TRY(few_option_set(s->options, options, key, equals + 1, s->name, err));
+        const char *equals = strchr(one.s, '=');
+        if (!equals || equals - one.s >= (ptrdiff_t)sizeof key) {
+            st = few_fail(err, FEW_EINVAL, "'%s' is not KEY=VALUE", one.s);
+        } else if (!s->options) {
+            st = few_fail(err, FEW_EINVAL, "sampler '%s' has no settings", s->name);
+        } else {
+            snprintf(key, sizeof key, "%.*s", (int)(equals - one.s), one.s);
+            st = few_option_set(s->options, options, key, equals + 1, s->name, err);
+        }
     }
-    return FEW_OK;
+    few_strbuf_free(&one);
+    return st;
 }
 
 void few_sampler_options_free(const few_sampler *s, void *options)

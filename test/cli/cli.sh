@@ -125,6 +125,13 @@ ok "other settings" "$fewstep" sample t -n 2 --steps 4 --sampler addim --set x_f
 ! cmp -s 0.png 5.png || { echo "FAIL x_frac changes nothing"; failed=1; }
 ok "settings in two parts" "$fewstep" sample t -n 2 --steps 4 --sampler addim --set x_frac=0 --set last=x_hat -o 0b.png
 cmp -s 0.png 0b.png || { echo "FAIL of two --set only one counts"; failed=1; }
+ok "a list among settings" "$fewstep" sample t -n 2 --steps 3 --set grid=list,times=1,0.7,0.3,eta=0 -o list.png
+ok "other times" "$fewstep" sample t -n 2 --steps 3 --set grid=list --set times=1,0.6,0.3 -o list2.png
+! cmp -s list.png list2.png || { echo "FAIL times change nothing"; failed=1; }
+refused 1 "2 times for 3 steps" "$fewstep" sample t -n 2 --steps 3 --set grid=list,times=1,0.7 -o x.png
+refused 1 "is not KEY=VALUE" "$fewstep" sample t -n 2 --steps 3 --set times -o x.png
+ok "averages by --set" "$fewstep" train c.yaml -o two --set train.steps=1,train.ema=0.9,0.99,train.sample_every=0
+grep -q 'ema: \[0.9, *0.99\]' two/config.yaml || { echo "FAIL two averages by --set"; grep ema two/config.yaml; failed=1; }
 ok "json is escaped" "$fewstep" sample s -n 1 -o 'a"b.png' --json
 has out 'a\"b.png'
 ok "sample again" "$fewstep" -q sample s -n 4 -o b.png
