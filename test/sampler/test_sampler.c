@@ -7,7 +7,7 @@
 
 enum { MANY = 35 };
 
-/* Those of the paper: a combination of z, x_hat and eps_hat. The others are in test_path.c. */
+/* Those of the paper: a combination of z, x_hat and eps_hat. The others are in test_graph.c. */
 static const few_sampler *const simple[] = { &few_sampler_ddim, &few_sampler_addim,
                                              &few_sampler_multistep };
 

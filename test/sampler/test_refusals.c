@@ -1,0 +1,126 @@
+/* What samplers refuse: grids, checkpoints, and where a chain may be cut. */
+#include "sampler/cases.h"
+
+/* ---- refusals -------------------------------------------------------------------------------*/
+
+static void wrong_grids(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sampler, *setting;
+        int steps;
+        const char *part; /* NULL: allowed */
+    } rows[] = {
+        { "ddim", "grid=list times=1,0.5", 2, NULL },
+        { "ddim", "grid=list times=1,0.5", 3, "2 times for 3 steps" },
+        { "ddim", "grid=list", 2, "0 times for 2 steps" },
+        { "heun", "grid=list times=1,0.5,0.5", 3, "not falling" },
+        { "ddim", "grid=list times=0.5,0", 2, "not falling" },
+        { "euler", "sigma_max=1e6", 4, "inside the schedule" },
+        { "euler", "sigma_min=1e-7", 4, "inside the schedule" },
+        { "euler", "sigma_min=80", 4, "not falling" },
+        { "euler", "sigma_max=1e6 grid=time", 4, NULL },
+        { "dpmpp_2m", "grid=log_snr", 1, NULL },
+        { "pc", "", 100000, NULL },
+        { "pc", "", 100001, "100001" },
+    };
+    few_net n;
+    make(&n, point, "15");
+    few_strbuf said;
+    few_strbuf_init(&said);
+    for (size_t k = 0; k < FEW_COUNT(rows); k++) {
+        few_error err = { 0 };
+        chain c = { .spec = &n.spec };
+        chain_open(&c, rows[k].sampler, rows[k].setting);
+        expect(c.sampler->check(&n.spec, c.options, rows[k].steps, &said, &err),
+               rows[k].part ? FEW_EINVAL : FEW_OK, &err, rows[k].part ? rows[k].part : "");
+        chain_close(&c);
+    }
+    few_strbuf_free(&said);
+    few_net_free(&n);
+}
+
+static void a_table_is_needed(void **state)
+{
+    (void)state;
+    few_net n;
+    few_error err = { 0 };
+    few_strbuf said;
+    make(&n, point, "15");
+    few_strbuf_init(&said);
+    chain c = { .spec = &n.spec };
+    chain_open(&c, "addim", "x_var=table");
+    expect(c.sampler->check(&n.spec, c.options, 4, &said, &err), FEW_EUNSUPPORTED, &err,
+           "eval xvar");
+    chain_close(&c);
+    few_strbuf_free(&said);
+    few_net_free(&n);
+}
+
+static void students_are_for_their_samplers(void **state)
+{
+    (void)state;
+    few_net n;
+    few_strbuf said;
+    make(&n, point, "15");
+    few_strbuf_init(&said);
+    for (int steps = 0; steps < 3; steps++)
+        for (int j = 0; j < few_n_samplers; j++) {
+            few_error err = { 0 };
+            chain c = { .spec = &n.spec };
+            n.spec.steps = steps;
+            chain_open(&c, few_samplers[j]->name, "");
+            const bool fits = c.sampler->order > 0                  ? steps == 0
+                              : c.sampler == &few_sampler_multistep ? steps > 0
+                                                                    : steps == 1;
+            expect(c.sampler->check(&n.spec, c.options, 2, &said, &err),
+                   fits ? FEW_OK : FEW_EUNSUPPORTED, &err, fits ? "" : "use");
+            chain_close(&c);
+        }
+    few_strbuf_free(&said);
+    few_net_free(&n);
+}
+
+/* A chain may be cut between steps, but not where a sampler looks back. */
+static void parts(void **state)
+{
+    (void)state;
+    few_net n;
+    few_error err = { 0 };
+    int begin, end;
+    make(&n, point, "15");
+    chain c = { .spec = &n.spec };
+    chain_open(&c, "heun", "grid=time");
+    expect(few_sampler_part(c.sampler, &n.spec, c.options, 4, 0.75, 0.25, &begin, &end, &err),
+           FEW_OK, &err, "");
+    assert_int_equal(begin, 2);
+    assert_int_equal(end, 6);
+    expect(few_sampler_part(c.sampler, &n.spec, c.options, 4, 0.25, 0, &begin, &end, &err), FEW_OK,
+           &err, "");
+    assert_int_equal(begin, 6);
+    assert_int_equal(end, 7);
+    chain_close(&c);
+    chain_open(&c, "dpmpp_2s", "grid=time middle=time");
+    expect(few_sampler_part(c.sampler, &n.spec, c.options, 2, 1, 0.75, &begin, &end, &err),
+           FEW_EINVAL, &err, "does not stop");
+    chain_close(&c);
+    chain_open(&c, "dpmpp_2m", "grid=time");
+    expect(few_sampler_part(c.sampler, &n.spec, c.options, 4, 1, 0.25, &begin, &end, &err), FEW_OK,
+           &err, "");
+    assert_int_equal(end, 3);
+    expect(few_sampler_part(c.sampler, &n.spec, c.options, 4, 0.5, 0, &begin, &end, &err),
+           FEW_EINVAL, &err, "remembers");
+    chain_close(&c);
+    few_net_free(&n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_grids),
+        cmocka_unit_test(a_table_is_needed),
+        cmocka_unit_test(students_are_for_their_samplers),
+        cmocka_unit_test(parts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
