@@ -19,7 +19,7 @@ static const few_option table[] = {
     { "steps", FEW_OPT_INT, offsetof(struct options, steps), "0", 0, 64,
       "network evaluations the student is made for, 1 to 64", NULL },
     { "method", FEW_OPT_STRING, offsetof(struct options, method), NULL, 0, 0,
-      "mcd (default) or mct", NULL },
+      "how; absent: mcd (fewstep list methods)", NULL },
     { "config", FEW_OPT_STRING, offsetof(struct options, config), NULL, 0, 0,
       "configuration; absent: defaults, and the teacher's data", NULL },
     { "data", FEW_OPT_STRING, offsetof(struct options, data), NULL, 0, 0, "pack to train on",
@@ -57,7 +57,8 @@ static few_status complete(few_config *c, const struct options *o, const char *t
                         "lost; take another file, or change its method.name",
                         o->config, c->method->name, o->method);
     if (!c->method->makes_student)
-        return few_fail(err, FEW_EINVAL, "method '%s' makes no student; use mcd or mct",
+        return few_fail(err, FEW_EINVAL,
+                        "method '%s' makes no student; those that do: fewstep list methods",
                         c->method->name);
     if (o->data)
         FEW_TRY(few_config_set(c, "data.path", o->data, "--data", err));

@@ -1,7 +1,7 @@
 /* fewstep list: everything there is one list of, with a line about each. */
 #include "cli/command.h"
 #include "diffusion/loss.h"
-#include "diffusion/param.h"
+#include "diffusion/prediction.h"
 #include "diffusion/schedule.h"
 #include "eval/metric.h"
 #include "image/source.h"
@@ -27,7 +27,7 @@ typedef void (*emit)(void *user, const char *name, const char *help, const few_o
 LIST(methods, few_methods, few_n_methods, ->, few_methods[k]->options)
 LIST(samplers, few_samplers, few_n_samplers, ->, few_samplers[k]->options)
 LIST(schedules, few_schedules, few_n_schedules, ->, few_schedules[k]->options)
-LIST(predictions, few_param_kinds, few_n_param_kinds, ->, NULL)
+LIST(predictions, few_prediction_kinds, few_n_prediction_kinds, ->, NULL)
 LIST(distances, few_distances, few_n_distances, ., NULL)
 LIST(networks, few_networks, few_n_networks, ->, few_networks[k]->options)
 LIST(sources, few_source_types, few_n_source_types, ->, NULL)

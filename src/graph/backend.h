@@ -24,7 +24,7 @@ typedef struct few_plan_options {
 
 /* One optimiser step over the gradients of the last run. All arenas have the layout of set 0's
  * parameters and are updated in place. */
-enum { FEW_MAX_EMA = 4 };
+enum { FEW_MAX_EMA = 5 };
 typedef struct few_update {
     bool radam;
     double lr, beta1, beta2, eps, weight_decay;

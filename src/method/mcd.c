@@ -4,7 +4,7 @@
 
 static few_val build(few_method_ctx *c)
 {
-    return few_mc_build(c, true);
+    return few_mc_build(c, c->options, FEW_SET_LIVE, true);
 }
 
 static const few_option options[] = {

@@ -4,7 +4,7 @@
 
 static few_val build(few_method_ctx *c)
 {
-    return few_mc_build(c, false);
+    return few_mc_build(c, c->options, FEW_SET_LIVE, false);
 }
 
 static const few_option options[] = { FEW_MC_OPTIONS, { .name = NULL } };

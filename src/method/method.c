@@ -3,6 +3,7 @@
 
 #include "base/philox.h"
 #include "diffusion/loss.h"
+#include "diffusion/step.h"
 
 #include <math.h>
 #include <string.h>
@@ -30,9 +31,22 @@ const few_method *few_method_find(const char *name, few_error *err)
     return NULL;
 }
 
-double few_method_time(const few_spec *s, double t)
+void few_method_point(const few_spec *s, double t, double *v)
 {
-    return s->time_scale * t - 1;
+    const few_angle a = few_angle_of(few_schedule_phi(&s->schedule, t));
+    const few_to_x c = few_prediction_to_x(&s->prediction, a.alpha, a.sigma);
+    v[FEW_POINT_TIME] = few_spec_time(s, t);
+    v[FEW_POINT_IN] = c.in;
+    v[FEW_POINT_FROM_Z] = c.from_z;
+    v[FEW_POINT_FROM_OUT] = c.from_out;
+}
+
+few_phase few_method_equal_phase(int64_t step, int64_t steps, int n)
+{
+    int k = 0;
+    while (k + 1 < n && step >= steps * (k + 1) / n)
+        k++;
+    return (few_phase){ .index = k, .n = n, .begin = steps * k / n, .end = steps * (k + 1) / n };
 }
 
 few_val few_method_noise(few_method_ctx *c)
@@ -50,18 +64,21 @@ few_val few_method_mix(few_method_ctx *c, int n, const few_val *x, const few_val
     return few_lincomb(c->g, n, x, coef, true);
 }
 
-few_val few_method_network(few_method_ctx *c, int set, few_val z, few_val time, few_val label)
+few_val few_method_network(few_method_ctx *c, int set, few_val z, int point, few_val label)
 {
     const few_spec *s = set == FEW_SET_TEACHER ? c->teacher : c->spec;
-    /* A frozen network is evaluated as it is used: without dropout. */
-    return few_spec_build(s, c->g, set, z, time, label, set == FEW_SET_LIVE ? c->rng : FEW_NONE);
+    const few_val *k = c->scalar + point;
+    if (s->prediction.kind->scales_input)
+        z = few_method_mix(c, 1, &z, &k[FEW_POINT_IN]);
+    /* A teacher is evaluated as it is used: without dropout. */
+    return few_spec_build(s, c->g, set, z, k[FEW_POINT_TIME], label,
+                          set == FEW_SET_TEACHER ? FEW_NONE : c->rng);
 }
 
-few_val few_method_predict_x(few_method_ctx *c, int set, few_val z, few_val time, few_val from_z,
-                             few_val from_out, few_val label)
+few_val few_method_predict_x(few_method_ctx *c, int set, few_val z, int point, few_val label)
 {
-    const few_val out = few_method_network(c, set, z, time, label);
-    return few_method_mix(c, 2, (few_val[]){ z, out }, (few_val[]){ from_z, from_out });
+    const few_val out = few_method_network(c, set, z, point, label);
+    return few_method_mix(c, 2, (few_val[]){ z, out }, &c->scalar[point + FEW_POINT_FROM_Z]);
 }
 
 few_val few_method_distance(few_method_ctx *c, const char *name, few_val u, double eps)

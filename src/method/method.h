@@ -9,12 +9,19 @@
 #include "model/spec.h"
 #include "op/ops.h"
 
-/* Parameter sets of a training graph. */
-enum { FEW_SET_LIVE = 0, FEW_SET_TEACHER = 1 };
+/* Parameter sets of a training graph. The target is an average of the live weights. */
+enum { FEW_SET_LIVE = 0, FEW_SET_TEACHER = 1, FEW_SET_TARGET = 2 };
 
 enum { FEW_MAX_SCALARS = 32 };
 
 typedef struct few_method few_method;
+
+/* Part `index` of the n parts of a run: the steps begin..end-1. */
+typedef struct few_phase {
+    int index, n;
+    int64_t begin, end;
+    int student_steps; /* evaluations that the student of this part is made for */
+} few_phase;
 
 /* One training graph being built, and what stays known while it runs. */
 typedef struct few_method_ctx {
@@ -22,6 +29,7 @@ typedef struct few_method_ctx {
     const void *options;         /* the method's own struct */
     const few_spec *spec;        /* the network being trained; its schedule and prediction */
     const few_spec *teacher;     /* NULL without one */
+    int student_steps;           /* evaluations the student is to be made for, in the end */
     int64_t slice, batch, steps; /* images of a slice, of a step; steps of the run */
     uint64_t seed;
 
@@ -39,6 +47,16 @@ struct few_method {
     size_t options_size;
     bool needs_teacher, makes_student; /* a student is made for a number of steps */
     const char *const *scalars;        /* names, ends with NULL */
+    /* What sets a student of this method apart: spec is its teacher's so far. May be NULL. */
+    void (*describe)(const void *options, few_spec *spec);
+    /* Decay of the target network before the update of this step; 0: it is the live one. NULL: the
+     * graph has no FEW_SET_TARGET. */
+    double (*target_decay)(const few_method_ctx *c, int64_t step);
+    /* The part of the run that a step belongs to. When a part ends, what was trained (its average)
+     * becomes the teacher and the start of the next, and the optimiser begins again. NULL: one
+     * part.
+     */
+    few_phase (*phase)(const few_method_ctx *c, int64_t step);
     /* Refuse settings that make no sense; may be NULL. */
     few_status (*check)(const few_method_ctx *c, few_error *err);
     /* Append the graph and return the loss of each sample, F32 [N]. */
@@ -67,15 +85,22 @@ void few_method_build(few_method_ctx *c, bool x_is_float, bool backward);
 few_val few_method_noise(few_method_ctx *c);
 /* sum of scalar[k] * x[k]. */
 few_val few_method_mix(few_method_ctx *c, int n, const few_val *x, const few_val *coef);
-/* The network's raw output for z at time input scalar `time` with parameters `set`. Dropout masks
- * depend on (layer, step, sample) only, so two evaluations in one step share them. */
-few_val few_method_network(few_method_ctx *c, int set, few_val z, few_val time, few_val label);
-/* x_hat = from_z * z + from_out * network(z, time). */
-few_val few_method_predict_x(few_method_ctx *c, int set, few_val z, few_val time, few_val from_z,
-                             few_val from_out, few_val label);
 
-/* The network's time input for t in [0,1] (architecture: time_scale t - 1). */
-double few_method_time(const few_spec *s, double t);
+/* An evaluation of a network at a time takes FEW_POINT scalars in a row: a method's list of names
+ * has FEW_POINT_NAMES("t") for one of them, its enum a number P and then P + FEW_POINT. */
+enum { FEW_POINT_TIME, FEW_POINT_IN, FEW_POINT_FROM_Z, FEW_POINT_FROM_OUT, FEW_POINT };
+#define FEW_POINT_NAMES(at) "time_" at, "in_" at, "from_z_" at, "from_out_" at
+/* The scalars of an evaluation of the network that `s` describes at t in [0,1], into v[FEW_POINT].
+ */
+void few_method_point(const few_spec *s, double t, double *v);
+/* The network's raw output for z, evaluated at the scalars from `point` on with parameters `set`.
+ * Dropout masks depend on (layer, step, sample) only, so two evaluations in one step share them. */
+few_val few_method_network(few_method_ctx *c, int set, few_val z, int point, few_val label);
+/* x_hat = from_z z + from_out network(z). */
+few_val few_method_predict_x(few_method_ctx *c, int set, few_val z, int point, few_val label);
+
+/* Part of n equal ones that `step` of `steps` belongs to; student_steps is left 0. */
+few_phase few_method_equal_phase(int64_t step, int64_t steps, int n);
 
 /* Distances per sample (spec 1.6): rms, elem, norm, l2sq of u [N, sample shape] -> [N]. */
 few_val few_method_distance(few_method_ctx *c, const char *name, few_val u, double eps);

@@ -21,7 +21,6 @@
 #include "diffusion/curriculum.h"
 #include "diffusion/grid.h"
 #include "diffusion/loss.h"
-#include "diffusion/param.h"
 #include "diffusion/step.h"
 #include "diffusion/target.h"
 
@@ -29,15 +28,11 @@
 #include <string.h>
 
 enum {
-    TIME_T,
-    TIME_S, /* network time inputs */
-    X_Z_T,
-    X_OUT_T,
-    X_Z_S,
-    X_OUT_S, /* student: x_hat = X_Z z + X_OUT out */
-    TX_Z,
-    TX_OUT, /* teacher, at t */
-    ALPHA_T,
+    T, /* the student's evaluations, */
+    S = T + FEW_POINT,
+    TEACHER_T = S + FEW_POINT, /* and the teacher's, */
+    TEACHER_M = TEACHER_T + FEW_POINT,
+    ALPHA_T = TEACHER_M + FEW_POINT,
     SIGMA_T, /* z_t */
     ALPHA_S,
     SIGMA_S2, /* z_s = alpha_s x_T + k eps_T */
@@ -49,20 +44,33 @@ enum {
     U_HAT, /* u = w1 q x_T + (1-w1) q x_ref0 - q x_hat + ... */
     U_EPS,
     U_EPS0, /* ... + (U_EPS k - U_EPS0) eps_T */
-    TIME_M,
     Z_M_Z,
     Z_M_X, /* midpoint: z_m = Z_M_Z z_t + Z_M_X x_T */
-    MX_Z,
-    MX_OUT, /* teacher, there */
     WEIGHT,
     N_SCALARS
 };
 
 const char *const few_mc_scalars[] = {
-    "time_t",  "time_s",    "x_z_t",   "x_out_t", "x_z_s",    "x_out_s", "tx_z",
-    "tx_out",  "alpha_t",   "sigma_t", "alpha_s", "sigma_s2", "eps_z",   "eps_x",
-    "d2_xvar", "u_teacher", "u_self",  "u_hat",   "u_eps",    "u_eps0",  "time_m",
-    "z_m_z",   "z_m_x",     "mx_z",    "mx_out",  "weight",   NULL,
+    FEW_POINT_NAMES("t"),
+    FEW_POINT_NAMES("s"),
+    FEW_POINT_NAMES("teacher_t"),
+    FEW_POINT_NAMES("teacher_m"),
+    "alpha_t",
+    "sigma_t",
+    "alpha_s",
+    "sigma_s2",
+    "eps_z",
+    "eps_x",
+    "d2_xvar",
+    "u_teacher",
+    "u_self",
+    "u_hat",
+    "u_eps",
+    "u_eps0",
+    "z_m_z",
+    "z_m_x",
+    "weight",
+    NULL,
 };
 
 few_status few_mc_check(const few_method_ctx *c, few_error *err)
@@ -94,25 +102,20 @@ static few_val addim_k(few_method_ctx *c, few_val x_var_term, few_val eps_T)
 }
 
 /* The teacher's prediction of x, guided: (1+g) f(c) - g f(null). *cond: the unguided one. */
-static few_val teacher_x(few_method_ctx *c, few_val z, int time, int from_z, int from_out,
-                         few_val *cond)
+static few_val teacher_x(few_method_ctx *c, few_val z, int point, double guidance, few_val *cond)
 {
-    const few_mc_options *o = c->options;
-    const few_val *k = c->scalar;
-    *cond = few_method_predict_x(c, FEW_SET_TEACHER, z, k[time], k[from_z], k[from_out], c->label);
+    *cond = few_method_predict_x(c, FEW_SET_TEACHER, z, point, c->label);
     few_val x = *cond;
-    if (o->guidance > 0) {
-        const few_val null = few_method_predict_x(c, FEW_SET_TEACHER, z, k[time], k[from_z],
-                                                  k[from_out], c->null_label);
-        x = few_add(c->g, few_affine(c->g, *cond, 1 + o->guidance, 0),
-                    few_affine(c->g, null, -o->guidance, 0));
+    if (guidance > 0) {
+        const few_val null = few_method_predict_x(c, FEW_SET_TEACHER, z, point, c->null_label);
+        x = few_add(c->g, few_affine(c->g, *cond, 1 + guidance, 0),
+                    few_affine(c->g, null, -guidance, 0));
     }
     return few_stop_gradient(c->g, x);
 }
 
-few_val few_mc_build(few_method_ctx *c, bool distil)
+few_val few_mc_build(few_method_ctx *c, const few_mc_options *o, int self, bool distil)
 {
-    const few_mc_options *o = c->options;
     const few_val *k = c->scalar;
     few_graph *g = c->g;
 
@@ -123,13 +126,13 @@ few_val few_mc_build(few_method_ctx *c, bool distil)
 
     few_val x_T = c->x, x_cond = c->x;
     if (distil)
-        x_T = teacher_x(c, z_t, TIME_T, TX_Z, TX_OUT, &x_cond);
+        x_T = teacher_x(c, z_t, TEACHER_T, o->guidance, &x_cond);
     if (distil && !strcmp(o->teacher_step, "midpoint")) {
         few_val ignored;
         few_graph_label(g, "z_m");
         const few_val z_m =
             few_method_mix(c, 2, (few_val[]){ z_t, x_T }, (few_val[]){ k[Z_M_Z], k[Z_M_X] });
-        x_T = teacher_x(c, few_stop_gradient(g, z_m), TIME_M, MX_Z, MX_OUT, &ignored);
+        x_T = teacher_x(c, few_stop_gradient(g, z_m), TEACHER_M, o->guidance, &ignored);
     }
 
     few_graph_label(g, "z_s");
@@ -147,10 +150,8 @@ few_val few_mc_build(few_method_ctx *c, bool distil)
     const few_val z_s = few_stop_gradient(
         g, few_method_mix(c, 2, (few_val[]){ x_T, eps_T }, (few_val[]){ k[ALPHA_S], root }));
 
-    const few_val x_ref0 = few_stop_gradient(
-        g, few_method_predict_x(c, FEW_SET_LIVE, z_s, k[TIME_S], k[X_Z_S], k[X_OUT_S], c->label));
-    const few_val x_hat =
-        few_method_predict_x(c, FEW_SET_LIVE, z_t, k[TIME_T], k[X_Z_T], k[X_OUT_T], c->label);
+    const few_val x_ref0 = few_stop_gradient(g, few_method_predict_x(c, self, z_s, S, c->label));
+    const few_val x_hat = few_method_predict_x(c, FEW_SET_LIVE, z_t, T, c->label);
 
     few_graph_label(g, "distance");
     const few_val of_eps = few_add(g, few_mul(g, k[U_EPS], root), few_affine(g, k[U_EPS0], -1, 0));
@@ -169,28 +170,27 @@ static int segments(const few_method_ctx *c, int64_t step)
     return few_curriculum_n_seg(few_curriculum_n_teacher(&cur, (double)step), c->spec->steps);
 }
 
-/* One of the S n_seg cells of the grid, all equally likely. Stratified: one u a step, the batch's
+/* One of the n n_seg cells of the grid, all equally likely. Stratified: one u a step, the batch's
  * cells are those of (u + index/batch) mod 1. */
 static few_grid_draw draw_times(const few_method_ctx *c, int64_t step, int64_t index)
 {
     const few_mc_options *o = c->options;
-    const int S = c->spec->steps, n_seg = segments(c, step);
+    const int n = c->spec->steps, n_seg = segments(c, step);
     const uint32_t i = (uint32_t)step, b = (uint32_t)index;
     if (!strcmp(o->times, "stratified")) {
         const double u = few_random_uniform(c->seed, FEW_RNG_TIME, i, 0, 0);
-        const double at = fmod(u + (double)index / (double)c->batch, 1) * S * n_seg;
-        const int cell = at < S * n_seg ? (int)at : S * n_seg - 1; /* rounding */
-        return few_grid_at(S, n_seg, cell / n_seg, 1 + cell % n_seg);
+        const double at = fmod(u + (double)index / (double)c->batch, 1) * n * n_seg;
+        const int cell = at < n * n_seg ? (int)at : n * n_seg - 1; /* rounding */
+        return few_grid_at(n, n_seg, cell / n_seg, 1 + cell % n_seg);
     }
-    const int seg = (int)few_random_below(c->seed, FEW_RNG_TIME, i, b, 0, (uint32_t)S);
+    const int seg = (int)few_random_below(c->seed, FEW_RNG_TIME, i, b, 0, (uint32_t)n);
     const int n_rel = 1 + (int)few_random_below(c->seed, FEW_RNG_TIME, i, b, 1, (uint32_t)n_seg);
-    return few_grid_at(S, n_seg, seg, n_rel);
+    return few_grid_at(n, n_seg, seg, n_rel);
 }
 
 /* The variance of x at time t, or what the measured one is multiplied with. */
-static double x_var(const few_method_ctx *c, double t, few_angle a)
+static double x_var(const few_method_ctx *c, const few_mc_options *o, double t, few_angle a)
 {
-    const few_mc_options *o = c->options;
     if (o->x_var && !strcmp(o->x_var, "analytic"))
         return few_x_var_analytic(a.alpha, a.sigma);
     if (o->x_var && !strcmp(o->x_var, "table"))
@@ -201,30 +201,28 @@ static double x_var(const few_method_ctx *c, double t, few_angle a)
 
 void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *v)
 {
-    const few_mc_options *o = c->options;
+    few_mc_fill(c, c->options, draw_times(c, step, index), v);
+}
+
+void few_mc_fill(const few_method_ctx *c, const few_mc_options *o, few_grid_draw d, double *v)
+{
     const few_schedule *sch = &c->spec->schedule;
-    const few_grid_draw d = draw_times(c, step, index);
     const double phi_t = few_schedule_phi(sch, d.t), phi_s = few_schedule_phi(sch, d.s),
                  phi_ts = few_schedule_phi(sch, d.ts);
     const few_angle t = few_angle_of(phi_t), s = few_angle_of(phi_s);
     const few_target w = few_target_weights(phi_t, phi_s, phi_ts, d.is.i == d.its.i);
     const double D = few_ddim(phi_t, phi_s).D;
 
-    v[TIME_T] = few_method_time(c->spec, d.t);
-    v[TIME_S] = few_method_time(c->spec, d.s);
-    few_param_to_x(c->spec->prediction, t.alpha, t.sigma, &v[X_Z_T], &v[X_OUT_T]);
-    few_param_to_x(c->spec->prediction, s.alpha, s.sigma, &v[X_Z_S], &v[X_OUT_S]);
-    if (c->teacher)
-        few_param_to_x(c->teacher->prediction, t.alpha, t.sigma, &v[TX_Z], &v[TX_OUT]);
     const double t_m = (double)(2 * d.it.i - 1) / (double)(2 * d.it.n);
-    const double phi_m = few_schedule_phi(sch, t_m);
-    const few_angle m = few_angle_of(phi_m);
-    const few_ddim_coef to_m = few_ddim(phi_t, phi_m);
-    v[TIME_M] = few_method_time(c->spec, t_m);
+    const few_ddim_coef to_m = few_ddim(phi_t, few_schedule_phi(sch, t_m));
+    few_method_point(c->spec, d.t, &v[T]);
+    few_method_point(c->spec, d.s, &v[S]);
+    if (c->teacher) {
+        few_method_point(c->teacher, d.t, &v[TEACHER_T]);
+        few_method_point(c->teacher, t_m, &v[TEACHER_M]);
+    }
     v[Z_M_Z] = to_m.r;
     v[Z_M_X] = to_m.D;
-    if (c->teacher)
-        few_param_to_x(c->teacher->prediction, m.alpha, m.sigma, &v[MX_Z], &v[MX_OUT]);
     v[ALPHA_T] = t.alpha;
     v[SIGMA_T] = t.sigma;
     v[ALPHA_S] = s.alpha;
@@ -232,7 +230,7 @@ void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *v
     v[EPS_Z] = 1 / t.sigma;
     v[EPS_X] = -t.alpha / t.sigma;
     const bool bare = d.is.i == 0 && o->last && !strcmp(o->last, "x_hat");
-    v[D2_XVAR] = bare ? 0 : D * D * x_var(c, d.t, t);
+    v[D2_XVAR] = bare ? 0 : D * D * x_var(c, o, d.t, t);
     /* v_norm: the distance of v rather than x, so u is divided by sigma_t and the weight is 1. */
     const bool v_norm = !strcmp(o->weight, "v_norm");
     const double q = v_norm ? 1 / t.sigma : 1;

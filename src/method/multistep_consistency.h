@@ -3,6 +3,7 @@
 #ifndef FEW_METHOD_MULTISTEP_CONSISTENCY_H
 #define FEW_METHOD_MULTISTEP_CONSISTENCY_H
 
+#include "diffusion/grid.h"
 #include "method/method.h"
 
 typedef struct few_mc_options {
@@ -22,7 +23,10 @@ typedef struct few_mc_options {
 
 extern const char *const few_mc_scalars[];
 
-few_val few_mc_build(few_method_ctx *c, bool distil);
+/* self: the set that stands for the student at s. */
+few_val few_mc_build(few_method_ctx *c, const few_mc_options *o, int self, bool distil);
+/* The scalars of one draw. */
+void few_mc_fill(const few_method_ctx *c, const few_mc_options *o, few_grid_draw d, double *value);
 few_status few_mc_check(const few_method_ctx *c, few_error *err);
 void few_mc_draw(const few_method_ctx *c, int64_t step, int64_t index, double *value);
 

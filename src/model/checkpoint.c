@@ -142,7 +142,7 @@ static few_status add_metadata(few_safetensors_writer *w, const few_spec *spec, 
         { "modelspec.title", title },
         { "modelspec.architecture", "UNet2DModel" },
         { "modelspec.resolution", size },
-        { "modelspec.prediction_type", spec->prediction->name },
+        { "modelspec.prediction_type", spec->prediction.kind->name },
         { "modelspec.implementation", "fewstep" },
     };
     for (size_t k = 0; k < FEW_COUNT(pairs) && st == FEW_OK; k++)

@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-enum { FORMAT_VERSION = 1, MAX_X_ERROR = 4096 };
+enum { FORMAT_VERSION = 1, MAX_X_ERROR = 4096, N_SIGMAS = 3 };
+
+/* Only where they mean something: EDM's preconditioning, consistency models. */
+static const char *const sigmas[N_SIGMAS] = { "sigma_data", "sigma_min", "sigma_max" };
 
 void few_spec_clear(few_spec *s)
 {
@@ -46,9 +49,13 @@ json_t *few_spec_to_json(const few_spec *s)
         "{s:i, s:s, s:i, s:s, s:o, s:o, s:s, s:f, s:[iii], s:i, s:o, s:b, s:s?, s:s?, s:O?}",
         "format_version", FORMAT_VERSION, "kind", s->kind, "steps", s->steps, "network",
         s->network->name, s->network->name, config, "schedule", schedule, "parameterization",
-        s->prediction->name, "time_scale", s->time_scale, "image", s->height, s->width, s->channels,
-        "classes", s->classes, "class_names", names, "null_class", (int)s->null_class, "data_name",
-        s->data_name, "data_hash", s->data_hash, "history", s->history);
+        s->prediction.kind->name, "time_scale", s->time_scale, "image", s->height, s->width,
+        s->channels, "classes", s->classes, "class_names", names, "null_class", (int)s->null_class,
+        "data_name", s->data_name, "data_hash", s->data_hash, "history", s->history);
+    const double extra[] = { s->prediction.sigma_data, s->prediction.sigma_min, s->sigma_max };
+    for (int k = 0; o && k < N_SIGMAS; k++)
+        if (extra[k] > 0)
+            json_object_set_new(o, sigmas[k], json_real(extra[k]));
     if (o && s->x_error.n) {
         json_t *list = json_array();
         for (int k = 0; k < s->x_error.n; k++)
@@ -61,13 +68,14 @@ json_t *few_spec_to_json(const few_spec *s)
 few_status few_spec_same_network(const few_spec *a, const few_spec *b, const char *where,
                                  few_error *err)
 {
-    const char *const keys[] = { "network",  b->network->name,   "image",     "classes",
-                                 "schedule", "parameterization", "time_scale" };
+    const char *const keys[] = { "network",  b->network->name,   "image",      "classes",
+                                 "schedule", "parameterization", "sigma_data", "time_scale" };
     json_t *x = few_spec_to_json(a), *y = few_spec_to_json(b);
     few_status st =
         x && y ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a model description");
     for (size_t k = 0; st == FEW_OK && k < FEW_COUNT(keys); k++)
-        if (!json_equal(json_object_get(x, keys[k]), json_object_get(y, keys[k])))
+        if (json_object_get(x, keys[k]) != json_object_get(y, keys[k]) &&
+            !json_equal(json_object_get(x, keys[k]), json_object_get(y, keys[k])))
             st = few_fail(err, FEW_ECONFIG,
                           "'%s' cannot be started from: its '%s' is not that of the model to be "
                           "trained (compare them with 'fewstep inspect')",
@@ -150,6 +158,23 @@ static few_status x_error(few_spec *s, const json_t *o, const char *where, few_e
     return FEW_OK;
 }
 
+static few_status read_sigmas(few_spec *s, const json_t *o, const char *where, few_error *err)
+{
+    double *const out[N_SIGMAS] = { &s->prediction.sigma_data, &s->prediction.sigma_min,
+                                    &s->sigma_max };
+    for (int k = 0; k < N_SIGMAS; k++) {
+        const json_t *v = json_object_get(o, sigmas[k]);
+        *out[k] = v ? json_number_value(v) : 0;
+        if (v && !(json_is_number(v) && *out[k] > 0 && *out[k] < 1e9))
+            return few_fail(err, FEW_EFORMAT, "'%s': '%s' is not a number from 0 to 1e9", where,
+                            sigmas[k]);
+    }
+    if (s->prediction.kind->scales_input && !(s->prediction.sigma_data > 0))
+        return few_fail(err, FEW_EFORMAT, "'%s': '%s' lacks its 'sigma_data'", where,
+                        s->prediction.kind->name);
+    return FEW_OK;
+}
+
 few_status few_spec_from_json(few_spec *s, const json_t *o, const char *where, few_error *err)
 {
     few_status st = FEW_OK;
@@ -182,11 +207,12 @@ few_status few_spec_from_json(few_spec *s, const json_t *o, const char *where, f
     FEW_GOTO(names(s, o, where, err));
     FEW_GOTO(few_schedule_from_json(&s->schedule, json_object_get(o, "schedule"), where, err));
     FEW_GOTO(text(o, "parameterization", true, &prediction, where, err));
-    s->prediction = few_param_find(prediction, err);
-    if (!s->prediction) {
+    s->prediction.kind = few_prediction_find(prediction, err);
+    if (!s->prediction.kind) {
         st = few_fail_in(err, "%s", where);
         goto cleanup;
     }
+    FEW_GOTO(read_sigmas(s, o, where, err));
     const json_t *scale = json_object_get(o, "time_scale");
     s->time_scale = json_is_number(scale) ? json_number_value(scale) : 1024;
     s->null_class = json_is_true(json_object_get(o, "null_class"));
@@ -213,6 +239,11 @@ cleanup:
 }
 
 /* ---- network --------------------------------------------------------------------------------*/
+
+double few_spec_time(const few_spec *s, double t)
+{
+    return s->time_scale * t - 1;
+}
 
 few_shape few_spec_sample_shape(const few_spec *s, int64_t n)
 {

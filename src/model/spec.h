@@ -4,7 +4,7 @@
 #define FEW_MODEL_SPEC_H
 
 #include "base/option.h"
-#include "diffusion/param.h"
+#include "diffusion/prediction.h"
 #include "diffusion/schedule.h"
 #include "nn/network.h"
 
@@ -16,9 +16,10 @@ typedef struct few_spec {
     int height, width, channels, classes;
     few_strings class_names; /* classes names, or none */
     few_schedule schedule;
-    const few_param_kind *prediction; /* what the network predicts: v, x, eps */
-    double time_scale;                /* time input = time_scale t - 1 */
-    bool null_class;                  /* the null class was trained, so guidance makes sense */
+    few_prediction prediction; /* what the network predicts, and how that becomes x_hat */
+    double sigma_max;  /* noise per signal that a consistency model starts from; 0: that of t = 1 */
+    double time_scale; /* time input = time_scale t - 1 */
+    bool null_class;   /* the null class was trained, so guidance makes sense */
     few_doubles x_error;         /* mean of (x - x_hat)^2 at times (k + 1) / n; n = 0: unknown */
     char *data_name, *data_hash; /* of the training set; NULL when unknown */
     json_t *history;             /* array: one object for each training that led here */
@@ -36,6 +37,8 @@ few_status few_spec_same_network(const few_spec *a, const few_spec *b, const cha
 json_t *few_spec_to_json(const few_spec *s);
 few_status few_spec_from_json(few_spec *s, const json_t *json, const char *where, few_error *err);
 
+/* The network's time input for t in [0,1] (architecture: time_scale t - 1). */
+double few_spec_time(const few_spec *s, double t);
 /* [n,h,w,c]. */
 few_shape few_spec_sample_shape(const few_spec *s, int64_t n);
 /* Add the network to a graph; see few_network. */

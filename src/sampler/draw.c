@@ -11,16 +11,17 @@
 
 enum { GROUP_SLICES = 16 }; /* slices of a group for each worker */
 
-static const char *const names[N_SCALARS] = { "time",    "from_z",  "from_out", "eps_z",
-                                              "eps_x",   "z_coef",  "x_coef",   "k0",
-                                              "k1",      "k2",      "guide",    "unguide",
-                                              "base_of", "past_of", "n0",       "n1" };
+static const char *const names[N_SCALARS] = { "time",  "in",     "from_z",  "from_out", "eps_z",
+                                              "eps_x", "z_coef", "x_coef",  "k0",       "k1",
+                                              "k2",    "guide",  "unguide", "base_of",  "past_of",
+                                              "n0",    "n1" };
 
 bool few_drawer_has(const few_drawer *d, int k)
 {
     return k >= N0      ? (d->needs & FEW_NEEDS_NOISE) != 0
            : k >= BASE  ? (d->needs & FEW_NEEDS_MEMORY) != 0
            : k >= GUIDE ? d->guidance
+           : k == IN    ? d->spec.prediction.kind->scales_input
                         : true;
 }
 
@@ -40,10 +41,11 @@ static void build(few_drawer *d)
     const few_val z = few_graph_input(g, "z", FEW_F32, shape, false);
     const few_val label =
         d->spec.classes ? few_graph_input(g, "label", FEW_I32, each, false) : FEW_NONE;
-    few_val out = few_spec_build(&d->spec, g, 0, z, s[TIME], label, FEW_NONE);
+    const few_val in = few_drawer_has(d, IN) ? few_lincomb(g, 1, &z, &s[IN], true) : z;
+    few_val out = few_spec_build(&d->spec, g, 0, in, s[TIME], label, FEW_NONE);
     if (d->guidance) {
         const few_val null = few_graph_input(g, "null_label", FEW_I32, each, false);
-        const few_val un = few_spec_build(&d->spec, g, 0, z, s[TIME], null, FEW_NONE);
+        const few_val un = few_spec_build(&d->spec, g, 0, in, s[TIME], null, FEW_NONE);
         out = few_lincomb(g, 2, (few_val[]){ out, un }, (few_val[]){ s[GUIDE], s[UNGUIDE] }, true);
     }
     few_graph_label(g, "step");
@@ -185,8 +187,11 @@ void few_drawer_set(few_drawer *d, const few_draw *o, int64_t image, const few_s
 {
     double v[N_SCALARS];
     const few_angle a = few_angle_of(few_schedule_phi(&d->spec.schedule, s->t));
-    few_param_to_x(d->spec.prediction, a.alpha, a.sigma, &v[FROM_Z], &v[FROM_OUT]);
-    v[TIME] = d->spec.time_scale * s->t - 1;
+    const few_to_x to_x = few_prediction_to_x(&d->spec.prediction, a.alpha, a.sigma);
+    v[TIME] = few_spec_time(&d->spec, s->t);
+    v[IN] = to_x.in;
+    v[FROM_Z] = to_x.from_z;
+    v[FROM_OUT] = to_x.from_out;
     v[EPS_Z] = 1 / a.sigma;
     v[EPS_X] = -a.alpha / a.sigma;
     v[Z] = s->z;

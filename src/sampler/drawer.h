@@ -7,6 +7,7 @@
 /* Scalars of the graph, one number for each image. */
 enum {
     TIME,
+    IN,
     FROM_Z,
     FROM_OUT,
     EPS_Z,

@@ -27,7 +27,10 @@ double few_grid_time(const few_grid *g, const few_spec *spec, int k, int n)
         const double noise = k ? pow(a + (b - a) * k / (n - 1), g->rho) : g->sigma_max;
         return few_schedule_time(s, -2 * log(noise));
     }
-    return few_uniform_time(k, n);
+    /* A consistency model was never shown more noise than sigma_max. */
+    return spec->sigma_max > 0
+               ? few_schedule_time(s, -2 * log(spec->sigma_max)) * few_uniform_time(k, n)
+               : few_uniform_time(k, n);
 }
 
 few_status few_grid_check(const few_grid *g, const few_spec *spec, int n, few_error *err)

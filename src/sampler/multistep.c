@@ -13,6 +13,10 @@ static few_status check(const few_spec *spec, const void *options, int steps, fe
             err, FEW_EUNSUPPORTED,
             "sampler 'multistep' is for students; this checkpoint is a diffusion model, "
             "use ddim or addim");
+    if (spec->sigma_max > 0)
+        return few_fail(err, FEW_EUNSUPPORTED,
+                        "this is a consistency model, which starts from less noise than t = 1 has; "
+                        "use 'renoise'");
     if (steps > spec->steps && steps % spec->steps)
         return few_fail(err, FEW_EUNSUPPORTED,
                         "this student was made for %d steps; %d steps would stop inside its "

@@ -99,7 +99,9 @@ few_status few_sampler_part(const few_sampler *s, const few_spec *spec, const vo
 
 const few_sampler *few_sampler_default(const few_spec *spec)
 {
-    return spec->steps > 0 ? &few_sampler_multistep : &few_sampler_ddim;
+    return spec->steps == 0      ? &few_sampler_ddim
+           : spec->sigma_max > 0 ? &few_sampler_renoise
+                                 : &few_sampler_multistep;
 }
 
 int few_sampler_default_steps(const few_spec *spec, const few_sampler *s)

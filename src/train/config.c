@@ -22,7 +22,9 @@ const few_option few_model_table[] = {
     { "network", FEW_OPT_STRING, offsetof(few_model_options, network), "unet", 0, 0,
       "kind of network; its own keys stand beside this one", NULL },
     { "prediction", FEW_OPT_CHOICE, offsetof(few_model_options, prediction), "v", 0, 0,
-      "what the network predicts", "v|x|eps" },
+      "what the network predicts", "v|x|eps|edm" },
+    { "sigma_data", FEW_OPT_DOUBLE, offsetof(few_model_options, sigma_data), "0.5", 1e-6, 1e6,
+      "standard deviation of the images; of prediction edm", NULL },
     { "time_scale", FEW_OPT_DOUBLE, offsetof(few_model_options, time_scale), "1024", 1, 1e6,
       "time input = time_scale t - 1", NULL },
     { .name = NULL },
@@ -366,9 +368,11 @@ few_status few_config_spec(const few_config *c, const few_net_shape *shape, few_
     s->classes = shape->classes;
     s->network = c->network;
     s->time_scale = c->model.time_scale;
-    s->prediction = few_param_find(c->model.prediction, err);
+    s->prediction.kind = few_prediction_find(c->model.prediction, err);
     s->kind = few_strdup(c->method->name);
-    if (!s->prediction || !s->kind)
+    if (s->prediction.kind && s->prediction.kind->scales_input)
+        s->prediction.sigma_data = c->model.sigma_data;
+    if (!s->prediction.kind || !s->kind)
         return s->kind ? FEW_ECONFIG : few_fail(err, FEW_ENOMEM, "out of memory for a description");
     json_t *schedule = few_schedule_to_json(&c->schedule);
     const few_status st = few_schedule_from_json(&s->schedule, schedule, "schedule", err);
@@ -462,6 +466,8 @@ few_status few_config_trainer_on(const few_config *c, const few_dataset *data, f
         FEW_TRY(few_config_spec(c, &shape, &t->spec, err));
     }
     t->spec.steps = c->student.steps;
+    if (c->method->describe)
+        c->method->describe(t->method_options, &t->spec);
     few_free(t->spec.x_error.v); /* of another network's weights */
     t->spec.x_error = (few_doubles){ 0 };
     FEW_TRY(load_init(c, t, err));

@@ -20,7 +20,7 @@ typedef struct few_data_options {
 
 typedef struct few_model_options {
     char *network, *prediction;
-    double time_scale;
+    double time_scale, sigma_data;
 } few_model_options;
 
 typedef struct few_student_options {

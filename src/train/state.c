@@ -121,25 +121,30 @@ static few_status check_manifest(const char *folder, few_error *err)
 
 /* ---- the state file -------------------------------------------------------------------------*/
 
-static int arrays(const few_train_state *s, float *v[3 + FEW_MAX_EMA], char names[][16])
+enum { MAX_ARRAYS = 5 + FEW_MAX_LISTED_EMA };
+
+static int arrays(const few_train_state *s, float *v[MAX_ARRAYS], char names[][16])
 {
-    static const char *const fixed[] = { "master", "m", "v" };
-    float *const first[] = { s->master, s->m, s->v };
-    for (int k = 0; k < 3; k++) {
-        v[k] = first[k];
-        snprintf(names[k], 16, "%s", fixed[k]);
+    static const char *const fixed[] = { "master", "m", "v", "target", "teacher" };
+    float *const first[] = { s->master, s->m, s->v, s->target, s->teacher };
+    int n = 0;
+    for (size_t k = 0; k < FEW_COUNT(first); k++) {
+        if (!first[k])
+            continue;
+        v[n] = first[k];
+        snprintf(names[n++], 16, "%s", fixed[k]);
     }
     for (int k = 0; k < s->n_ema; k++) {
-        v[3 + k] = s->ema[k];
-        snprintf(names[3 + k], 16, "ema.%d", k);
+        v[n] = s->ema[k];
+        snprintf(names[n++], 16, "ema.%d", k);
     }
-    return 3 + s->n_ema;
+    return n;
 }
 
 static few_status write_state(const few_train_state *s, const char *path, few_error *err)
 {
-    float *v[3 + FEW_MAX_EMA];
-    char names[3 + FEW_MAX_EMA][16], counters[256];
+    float *v[MAX_ARRAYS];
+    char names[MAX_ARRAYS][16], counters[256];
     const int n = arrays(s, v, names);
     few_safetensors_writer *w;
     few_status st = FEW_OK;
@@ -157,8 +162,8 @@ static few_status write_state(const few_train_state *s, const char *path, few_er
     }
     snprintf(counters, sizeof counters,
              "{\"step\":%" PRId64 ",\"updates\":%" PRId64 ",\"skipped\":%" PRId64
-             ",\"rollbacks\":%d}",
-             s->step, s->updates, s->skipped, s->rollbacks);
+             ",\"rollbacks\":%d,\"phase\":%d}",
+             s->step, s->updates, s->skipped, s->rollbacks, s->phase);
     FEW_GOTO(few_safetensors_writer_metadata(w, "fewstep.state", counters, err));
     FEW_GOTO(few_safetensors_writer_write(w, path, err));
 cleanup:
@@ -168,8 +173,8 @@ cleanup:
 
 static few_status read_state(few_train_state *s, const char *path, few_error *err)
 {
-    float *v[3 + FEW_MAX_EMA];
-    char names[3 + FEW_MAX_EMA][16];
+    float *v[MAX_ARRAYS];
+    char names[MAX_ARRAYS][16];
     const int n = arrays(s, v, names);
     few_safetensors *f;
     few_status st = FEW_OK;
@@ -186,11 +191,11 @@ static few_status read_state(few_train_state *s, const char *path, few_error *er
     const char *text = few_safetensors_metadata(f, "fewstep.state");
     o = text ? json_loads(text, 0, NULL) : NULL;
     json_int_t step, updates, skipped;
-    int rollbacks;
+    int rollbacks, phase = 0;
     if (!o ||
-        json_unpack(o, "{s:I, s:I, s:I, s:i}", "step", &step, "updates", &updates, "skipped",
-                    &skipped, "rollbacks", &rollbacks) ||
-        step < 0 || updates < 0 || skipped < 0 || rollbacks < 0) {
+        json_unpack(o, "{s:I, s:I, s:I, s:i, s?:i}", "step", &step, "updates", &updates, "skipped",
+                    &skipped, "rollbacks", &rollbacks, "phase", &phase) ||
+        step < 0 || updates < 0 || skipped < 0 || rollbacks < 0 || phase < 0) {
         st = few_fail(err, FEW_EFORMAT, "'%s' has no counters", path);
         goto cleanup;
     }
@@ -200,6 +205,7 @@ static few_status read_state(few_train_state *s, const char *path, few_error *er
     s->updates = updates;
     s->skipped = skipped;
     s->rollbacks = rollbacks;
+    s->phase = phase;
 cleanup:
     json_decref(o);
     few_safetensors_close(f);
@@ -371,7 +377,7 @@ few_status few_state_load(few_trainer *t, const char *run, few_strbuf *passed_ov
     few_free(folder);
     t->bad_in_a_row = 0;
     if (st == FEW_OK)
-        st = few_backend_cpu.params(t->plan, FEW_SET_LIVE, t->state.master, err);
+        st = few_trainer_rebind(t, err);
     return st;
 }
 

@@ -54,12 +54,12 @@ const few_option few_train_table[] = {
     { .name = NULL },
 };
 
-double few_train_rate(const few_train_options *o, int64_t step)
+double few_train_rate(const few_train_options *o, int64_t step, int64_t steps)
 {
     if (step < o->warmup)
         return o->lr * (double)(step + 1) / (double)o->warmup;
     const double pi = 3.14159265358979323846;
-    const double span = (double)(o->steps > o->warmup ? o->steps - o->warmup : 1);
+    const double span = (double)(steps > o->warmup ? steps - o->warmup : 1);
     const double at = fmin(1, (double)(step - o->warmup) / span);
     if (!strcmp(o->rate, "cosine"))
         return o->lr * 0.5 * (1 + cos(pi * at));
@@ -79,13 +79,16 @@ static few_status make_state(few_trainer *t, bool from_scratch, few_error *err)
     s->count = t->params.count;
     s->n_ema = t->train.ema.n;
     const size_t bytes = (size_t)s->count * sizeof(float);
-    float **const all[] = {
-        &s->master, &s->m, &s->v, &s->ema[0], &s->ema[1], &s->ema[2], &s->ema[3]
-    };
-    for (int k = 0; k < 3 + s->n_ema; k++)
-        if (!(*all[k] = few_big_alloc(bytes)))
+    float **const all[] = { &s->master, &s->m,      &s->v,      &s->ema[0],
+                            &s->ema[1], &s->ema[2], &s->ema[3], &s->target };
+    for (int k = 0; k < (int)FEW_COUNT(all); k++) {
+        const bool wanted = k < 3 + s->n_ema || (all[k] == &s->target && t->method->target_decay);
+        if (wanted && !(*all[k] = few_big_alloc(bytes)))
             return few_fail(err, FEW_ENOMEM,
                             "out of memory for the training state (%zu bytes each)", bytes);
+    }
+    if (t->method->phase && t->teacher)
+        s->teacher = t->teacher->master;
     const few_net *from = from_scratch ? NULL : t->init ? t->init : t->teacher;
     if (from) {
         if (from->params.count != s->count)
@@ -97,6 +100,8 @@ static few_status make_state(few_trainer *t, bool from_scratch, few_error *err)
     }
     for (int k = 0; k < s->n_ema; k++)
         memcpy(s->ema[k], s->master, bytes);
+    if (s->target)
+        memcpy(s->target, s->master, bytes);
     return FEW_OK;
 }
 
@@ -126,10 +131,44 @@ static few_status bind_all(few_trainer *t, few_error *err)
         FEW_TRY(b->bind(t->plan, "label", t->label, err));
         FEW_TRY(b->bind(t->plan, "null_label", t->null_label, err));
     }
+    return few_trainer_rebind(t, err);
+}
+
+static few_phase phase_of(const few_trainer *t)
+{
+    if (t->method->phase)
+        return t->method->phase(&t->ctx, t->state.step);
+    return (few_phase){ .n = 1, .end = t->train.steps, .student_steps = t->ctx.student_steps };
+}
+
+few_status few_trainer_rebind(few_trainer *t, few_error *err)
+{
+    const few_backend *b = &few_backend_cpu;
+    t->spec.steps = phase_of(t).student_steps;
     FEW_TRY(b->params(t->plan, FEW_SET_LIVE, t->state.master, err));
     if (t->teacher)
         FEW_TRY(b->params(t->plan, FEW_SET_TEACHER, t->teacher->master, err));
+    if (t->state.target)
+        FEW_TRY(b->params(t->plan, FEW_SET_TARGET, t->state.target, err));
     return FEW_OK;
+}
+
+/* What was trained so far teaches from now on, and is where the next part begins. */
+static few_status hand_over(few_trainer *t, int phase, few_error *err)
+{
+    few_train_state *s = &t->state;
+    const size_t bytes = (size_t)s->count * sizeof(float);
+    const float *from = few_trainer_weights(t);
+    float *const copies[] = { s->teacher, s->master, s->target, s->ema[0],
+                              s->ema[1],  s->ema[2], s->ema[3] };
+    for (size_t k = 0; k < FEW_COUNT(copies); k++)
+        if (copies[k] && copies[k] != from)
+            memcpy(copies[k], from, bytes);
+    memset(s->m, 0, bytes);
+    memset(s->v, 0, bytes);
+    s->updates = 0;
+    s->phase = phase;
+    return few_trainer_rebind(t, err);
 }
 
 static few_status build_plan(few_trainer *t, few_error *err)
@@ -140,6 +179,7 @@ static few_status build_plan(few_trainer *t, few_error *err)
                                .options = t->method_options,
                                .spec = &t->spec,
                                .teacher = t->teacher ? &t->teacher->spec : NULL,
+                               .student_steps = t->spec.steps,
                                .slice = o->slice,
                                .batch = o->batch,
                                .steps = o->steps,
@@ -148,6 +188,8 @@ static few_status build_plan(few_trainer *t, few_error *err)
     if (t->method->check)
         FEW_TRY(t->method->check(&t->ctx, err));
     few_graph_use_set(&t->graph, FEW_SET_LIVE, &t->params);
+    if (t->method->target_decay)
+        few_graph_use_set(&t->graph, FEW_SET_TARGET, &t->target_params);
     if (t->teacher)
         few_graph_use_set(&t->graph, FEW_SET_TEACHER, &t->teacher->params);
     few_method_build(&t->ctx, few_dataset_is_float(&t->data), true);
@@ -164,7 +206,8 @@ static double memory_of(const few_trainer *t)
     few_plan_report r;
     few_backend_cpu.report(t->plan, &r);
     return (double)r.workers * (double)(r.arena_bytes + r.scratch_bytes) + (double)r.weight_bytes +
-           (double)t->params.count * sizeof(float) * (3 + t->train.ema.n);
+           (double)t->params.count * sizeof(float) *
+               (3 + t->train.ema.n + (t->method->target_decay != NULL));
 }
 
 /* The largest of 8, 4, 2, 1 that divides the batch and fits the memory. From 8 images on
@@ -184,6 +227,7 @@ static few_status choose_slice(few_trainer *t, few_error *err)
         t->plan = NULL;
         few_graph_clear(&t->graph);
         few_params_free(&t->params);
+        few_params_free(&t->target_params);
     }
     if (memory_of(t) > limit)
         return few_fail(err, FEW_ENOMEM,
@@ -201,9 +245,9 @@ few_status few_trainer_start(few_trainer *t, bool from_scratch, few_error *err)
     if (o->slice && o->batch % o->slice)
         return few_fail(err, FEW_ECONFIG, "train.slice (%lld) does not divide train.batch (%lld)",
                         (long long)o->slice, (long long)o->batch);
-    if (o->ema.n > FEW_MAX_EMA)
+    if (o->ema.n > FEW_MAX_LISTED_EMA)
         return few_fail(err, FEW_ECONFIG, "train.ema lists %d averages, at most %d are possible",
-                        o->ema.n, FEW_MAX_EMA);
+                        o->ema.n, FEW_MAX_LISTED_EMA);
     if (t->data.h != t->spec.height || t->data.w != t->spec.width || t->data.c != t->spec.channels)
         return few_fail(err, FEW_ECONFIG, "the data are %dx%dx%d, the model makes %dx%dx%d",
                         t->data.h, t->data.w, t->data.c, t->spec.height, t->spec.width,
@@ -228,8 +272,9 @@ void few_trainer_free(few_trainer *t)
     few_big_free(t->state.master, bytes);
     few_big_free(t->state.m, bytes);
     few_big_free(t->state.v, bytes);
-    for (int k = 0; k < FEW_MAX_EMA; k++)
+    for (int k = 0; k < FEW_MAX_LISTED_EMA; k++)
         few_big_free(t->state.ema[k], bytes);
+    few_big_free(t->state.target, bytes);
     for (int k = 0; k < FEW_MAX_SCALARS; k++)
         few_free(t->scalar[k]);
     few_free(t->loss);
@@ -249,6 +294,7 @@ void few_trainer_free(few_trainer *t)
     few_free(t->method_options);
     few_options_clear(few_train_table, &t->train);
     few_params_free(&t->params);
+    few_params_free(&t->target_params);
     few_spec_clear(&t->spec);
     memset(t, 0, sizeof *t);
 }
@@ -301,7 +347,13 @@ static few_status update(few_trainer *t, few_step_result *r, few_error *err)
         u.ema[k] = s->ema[k];
         u.ema_decay[k] = fmin(o->ema.v[k], early); /* a young average follows closely */
     }
+    if (s->target) {
+        u.ema[u.n_ema] = s->target;
+        u.ema_decay[u.n_ema++] = t->method->target_decay(&t->ctx, s->step);
+    }
     FEW_TRY(few_backend_cpu.update(t->plan, &u, err));
+    if (s->target)
+        FEW_TRY(few_backend_cpu.params(t->plan, FEW_SET_TARGET, s->target, err));
     r->grad_norm = u.grad_norm;
     r->skipped = !isfinite(u.grad_norm);
     s->updates += !r->skipped;
@@ -310,7 +362,11 @@ static few_status update(few_trainer *t, few_step_result *r, few_error *err)
 
 few_status few_trainer_step(few_trainer *t, few_step_result *r, few_error *err)
 {
-    *r = (few_step_result){ .lr = few_train_rate(&t->train, t->state.step) };
+    const few_phase phase = phase_of(t);
+    if (phase.index != t->state.phase)
+        FEW_TRY(hand_over(t, phase.index, err));
+    *r = (few_step_result){ .lr = few_train_rate(&t->train, t->state.step - phase.begin,
+                                                 phase.end - phase.begin) };
     fill_batch(t);
     FEW_TRY(few_backend_cpu.run(t->plan, t->train.batch, err));
     double sum = 0;

@@ -24,13 +24,19 @@ typedef struct few_train_options {
 } few_train_options;
 extern const few_option few_train_table[];
 
+/* Averages a configuration may list; one more is the target of methods that have one. */
+enum { FEW_MAX_LISTED_EMA = FEW_MAX_EMA - 1 };
+
 /* The state of a run: arrays in the layout of params, and counters. Whatever a later step depends
  * on is here or in the configuration. */
 typedef struct few_train_state {
     int64_t count;         /* elements of each array */
     float *master, *m, *v; /* weights and moments */
     int n_ema;
-    float *ema[FEW_MAX_EMA];
+    float *ema[FEW_MAX_LISTED_EMA];
+    float *target;   /* the target network, or NULL */
+    float *teacher;  /* borrowed: the teacher's weights where a run changes them, or NULL */
+    int phase;       /* the part of the run that the arrays belong to */
     int64_t step;    /* steps done, skipped ones included */
     int64_t updates; /* optimiser steps made */
     int64_t skipped; /* steps skipped for a loss or gradient that was not finite */
@@ -39,7 +45,7 @@ typedef struct few_train_state {
 
 typedef struct few_trainer {
     few_spec spec;
-    few_params params;
+    few_params params, target_params; /* of the live network and of the target: the same */
     few_train_options train;
     const few_method *method;
     void *method_options; /* owned */
@@ -72,8 +78,11 @@ void few_trainer_free(few_trainer *t);
 /* Step state.step. Fails with FEW_EDIVERGED after train.bad_steps skipped steps in a row. */
 few_status few_trainer_step(few_trainer *t, few_step_result *r, few_error *err);
 
-/* The learning rate of a step (from 0). */
-double few_train_rate(const few_train_options *o, int64_t step);
+/* After the state was changed from outside: give the plan its weights. */
+few_status few_trainer_rebind(few_trainer *t, few_error *err);
+
+/* The learning rate of step `step` (from 0) of `steps`. */
+double few_train_rate(const few_train_options *o, int64_t step, int64_t steps);
 /* Weights to sample with: the first average, or the weights when there is none. */
 const float *few_trainer_weights(const few_trainer *t);
 

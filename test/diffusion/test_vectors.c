@@ -5,7 +5,7 @@
 #include "diffusion/curriculum.h"
 #include "diffusion/grid.h"
 #include "diffusion/loss.h"
-#include "diffusion/param.h"
+#include "diffusion/prediction.h"
 #include "diffusion/schedule.h"
 #include "diffusion/step.h"
 #include "diffusion/target.h"
@@ -327,21 +327,64 @@ static void edm_levels(void **state)
 static void predictions(void **state)
 {
     (void)state;
-    for (int k = 0; k < few_n_param_kinds; k++)
+    for (int k = 0; k < few_n_prediction_kinds; k++)
         for (double phi = 0.01; phi < 1.57; phi += 0.07) { /* target, back to x, by every kind */
-            const few_param_kind *p = few_param_kinds[k];
+            const few_prediction p = { .kind = few_prediction_kinds[k], .sigma_data = 0.5 };
             const few_angle a = few_angle_of(phi);
             const double x = 0.37, eps = -1.2, z = a.alpha * x + a.sigma * eps;
-            double px, pe, from_z, from_out;
-            few_param_target(p, a.alpha, a.sigma, &px, &pe);
-            few_param_to_x(p, a.alpha, a.sigma, &from_z, &from_out);
-            near(from_z * z + from_out * (px * x + pe * eps), x, 1e-9);
+            double px, pe;
+            few_prediction_target(&p, a.alpha, a.sigma, &px, &pe);
+            const few_to_x to = few_prediction_to_x(&p, a.alpha, a.sigma);
+            near(to.from_z * z + to.from_out * (px * x + pe * eps), x, 1e-9);
             /* ||d v||^2 = ||d x||^2 / sigma^2 for an error of 1 in the output. */
-            near(few_param_v_factor(p, a.alpha, a.sigma), from_out * from_out / (a.sigma * a.sigma),
-                 1e-9);
+            const double all = sqrt(a.sigma * a.sigma + 0.25 * a.alpha * a.alpha);
+            const double v[] = { 1, 1 / (a.sigma * a.sigma), 1 / (a.alpha * a.alpha),
+                                 0.25 / (all * all) };
+            near(few_prediction_v_factor(&p, a.alpha, a.sigma) / v[k], 1, 1e-9);
         }
     near(few_guided(2, 1, 0), 2, 0);
     near(few_guided(2, 1, 0.5), 2.5, 0);
+}
+
+/* EDM's preconditioning and its form with a boundary, at x = z / alpha (spec 2). */
+static void edm_preconditioning(void **state)
+{
+    (void)state;
+    static const double rows[][4] = {
+        /* sigma, c_skip, c_out, c_in; sigma_data is 0.5 */
+        { 0.1, 0.961538461538, 0.0980580675691, 1.96116135138 },
+        { 0.5, 0.5, 0.353553390593, 1.41421356237 },
+        { 2, 0.0588235294118, 0.485071250073, 0.485071250073 },
+    };
+    static const double bounded[][3] = { { 0.002, 1, 0 },
+                                         { 0.1, 0.963005192524, 0.0960969062177 },
+                                         { 2, 0.0589344093028, 0.484586178823 } };
+    const few_prediction_kind *edm = few_prediction_find("edm", &(few_error){ 0 });
+    const few_prediction open = { edm, 0.5, 0 }, closed = { edm, 0.5, 0.002 };
+    for (int k = 0; k < 3; k++) {
+        few_angle a = few_angle_of(atan(rows[k][0]));
+        few_to_x to = few_prediction_to_x(&open, a.alpha, a.sigma);
+        near(to.from_z * a.alpha, rows[k][1], tol);
+        near(to.from_out, rows[k][2], tol);
+        near(to.in * a.alpha, rows[k][3], 1e-11);
+        /* Data and noise of the target have variance 1 together. */
+        double x, eps;
+        few_prediction_target(&open, a.alpha, a.sigma, &x, &eps);
+        near(x * x * 0.25 + eps * eps, 1, tol);
+        a = few_angle_of(atan(bounded[k][0]));
+        to = few_prediction_to_x(&closed, a.alpha, a.sigma);
+        near(to.from_z * a.alpha, bounded[k][1], tol);
+        near(to.from_out, bounded[k][2], tol);
+    }
+    /* v with a boundary: exactly its input there, and v's own x_hat as the boundary goes to 0. */
+    const few_prediction_kind *v = few_prediction_find("v", &(few_error){ 0 });
+    const few_prediction at = { v, 0, 0.002 }, tiny = { v, 0, 1e-13 };
+    few_angle a = few_angle_of(atan(0.002));
+    near(few_prediction_to_x(&at, a.alpha, a.sigma).from_z * a.alpha, 1, 1e-15);
+    near(few_prediction_to_x(&at, a.alpha, a.sigma).from_out, 0, 1e-15);
+    a = few_angle_of(0.7);
+    near(few_prediction_to_x(&tiny, a.alpha, a.sigma).from_z, a.alpha, 1e-12);
+    near(few_prediction_to_x(&tiny, a.alpha, a.sigma).from_out, -a.sigma, 1e-12);
 }
 
 static void schedules_survive_json(void **state)
@@ -366,11 +409,17 @@ static void schedules_survive_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(schedules),   cmocka_unit_test(steps),
-        cmocka_unit_test(addim),       cmocka_unit_test(curriculum),
-        cmocka_unit_test(targets),     cmocka_unit_test(one_evaluation),
-        cmocka_unit_test(distances),   cmocka_unit_test(edm_levels),
-        cmocka_unit_test(predictions), cmocka_unit_test(schedules_survive_json),
+        cmocka_unit_test(schedules),
+        cmocka_unit_test(steps),
+        cmocka_unit_test(addim),
+        cmocka_unit_test(curriculum),
+        cmocka_unit_test(targets),
+        cmocka_unit_test(one_evaluation),
+        cmocka_unit_test(distances),
+        cmocka_unit_test(edm_levels),
+        cmocka_unit_test(predictions),
+        cmocka_unit_test(edm_preconditioning),
+        cmocka_unit_test(schedules_survive_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

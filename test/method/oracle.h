@@ -69,27 +69,53 @@ static inline void oracle_path(const few_spec *s, double t, double *alpha, doubl
     *sigma = sqrt(1 / (1 + exp(l)));
 }
 
+/* The network's output at scale z. */
+static inline const double *oracle_out(oracle_net *o, const double *z, double scale, double t,
+                                       int label, const double rng[4])
+{
+    const int64_t d = few_shape_count(&o->g.tensors[o->z].shape);
+    few_error err = { 0 };
+    for (int64_t i = 0; i < d; i++)
+        o->in_z[i] = scale * z[i];
+    o->in_time = o->net->spec.time_scale * t - 1;
+    o->in_label = label;
+    if (rng)
+        memcpy(o->in_rng, rng, sizeof o->in_rng);
+    if (few_reference_run(&o->g, o->value, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    return o->value[o->out];
+}
+
+/* D(x; s) of EDM, in its own terms (spec 2), with the boundary of consistency models where s_min is
+ * not 0. A network that predicts v is one with sigma_data = 1 whose output has the other sign. */
+static inline void oracle_denoise(oracle_net *o, const double *x, double s, double s_min, int label,
+                                  const double rng[4], double *out)
+{
+    const few_spec *spec = &o->net->spec;
+    const int64_t d = few_shape_count(&o->g.tensors[o->z].shape);
+    const bool v = !strcmp(spec->prediction.kind->name, "v");
+    const double sd = v ? 1 : spec->prediction.sigma_data, b = s - s_min;
+    const double skip = sd * sd / (b * b + sd * sd), c_out = b * sd / sqrt(s * s + sd * sd),
+                 c_in = 1 / sqrt(s * s + sd * sd);
+    const double *F =
+        oracle_out(o, x, c_in, few_schedule_time(&spec->schedule, -2 * log(s)), label, rng);
+    for (int64_t i = 0; i < d; i++)
+        out[i] = skip * x[i] + c_out * (v ? -F[i] : F[i]);
+}
+
 /* x_hat at z_t, from what the network predicts. */
 static inline void oracle_x(oracle_net *o, const double *z, double t, int label,
                             const double rng[4], double *x)
 {
     const few_spec *s = &o->net->spec;
     const int64_t d = few_shape_count(&o->g.tensors[o->z].shape);
-    few_error err = { 0 };
     double alpha, sigma;
     oracle_path(s, t, &alpha, &sigma);
-    memcpy(o->in_z, z, (size_t)d * sizeof *z);
-    o->in_time = s->time_scale * t - 1;
-    o->in_label = label;
-    if (rng)
-        memcpy(o->in_rng, rng, sizeof o->in_rng);
-    if (few_reference_run(&o->g, o->value, &err) != FEW_OK)
-        fail_msg("%s", err.text);
-    const double *y = o->value[o->out];
+    const double *y = oracle_out(o, z, 1, t, label, rng);
     for (int64_t i = 0; i < d; i++)
-        x[i] = s->prediction->name[0] == 'v'   ? alpha * z[i] - sigma * y[i]
-               : s->prediction->name[0] == 'x' ? y[i]
-                                               : (z[i] - sigma * y[i]) / alpha;
+        x[i] = s->prediction.kind->name[0] == 'v'   ? alpha * z[i] - sigma * y[i]
+               : s->prediction.kind->name[0] == 'x' ? y[i]
+                                                    : (z[i] - sigma * y[i]) / alpha;
 }
 
 /* A training sample and everything Algorithm 1 asks of it. */

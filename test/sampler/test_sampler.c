@@ -31,23 +31,29 @@ static void oracle_draw(oracle_net *o, const char *sampler, int steps, double g,
 {
     const few_spec *spec = &o->net->spec;
     const int d = spec->height * spec->width * spec->channels;
-    const char kind = spec->prediction->name[0];
+    const char *kind = spec->prediction.kind->name;
     for (int k = steps; k > 0; k--) {
         const double t = (double)k / steps, s = (double)(k - 1) / steps;
         double alpha_t, sigma_t, alpha_s, sigma_s, f[ORACLE_MAX], x[ORACLE_MAX], eps[ORACLE_MAX];
         double square = 0;
         cosine(t, &alpha_t, &sigma_t);
         cosine(s, &alpha_s, &sigma_s);
-        memcpy(f, evaluate(o, z, t, label), (size_t)d * sizeof *f);
+        double in[ORACLE_MAX];
+        const bool edm = !strcmp(kind, "edm");
+        const double all = edm ? sqrt(sigma_t * sigma_t + 0.25 * alpha_t * alpha_t) : 1;
+        for (int i = 0; i < d; i++)
+            in[i] = z[i] / all;
+        memcpy(f, evaluate(o, in, t, label), (size_t)d * sizeof *f);
         if (g != 0) {
-            const double *null = evaluate(o, z, t, spec->classes);
+            const double *null = evaluate(o, in, t, spec->classes);
             for (int i = 0; i < d; i++)
                 f[i] = (1 + g) * f[i] - g * null[i];
         }
         for (int i = 0; i < d; i++) {
-            x[i] = kind == 'v'   ? alpha_t * z[i] - sigma_t * f[i]
-                   : kind == 'x' ? f[i]
-                                 : (z[i] - sigma_t * f[i]) / alpha_t;
+            x[i] = edm              ? 0.25 * alpha_t / all * in[i] + 0.5 * sigma_t / all * f[i]
+                   : kind[0] == 'v' ? alpha_t * z[i] - sigma_t * f[i]
+                   : kind[0] == 'x' ? f[i]
+                                    : (z[i] - sigma_t * f[i]) / alpha_t;
             eps[i] = (z[i] - alpha_t * x[i]) / sigma_t;
             square += eps[i] * eps[i];
         }
@@ -66,7 +72,7 @@ static void oracle_draw(oracle_net *o, const char *sampler, int steps, double g,
 static void images_follow_the_formulas(void **state)
 {
     (void)state;
-    static const char *const predictions[] = { "v", "x", "eps" };
+    static const char *const predictions[] = { "v", "x", "eps", "edm" };
     static const int steps[] = { 1, 3, 8 };
     static const struct {
         const few_net_shape *shape;

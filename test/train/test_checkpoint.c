@@ -19,9 +19,12 @@ static void make(few_net *n, const char *network)
     } else {
         tiny_mlp(&c);
         set(&c, "schedule.name", "shifted");
+        set(&c, "model.prediction", "edm");
         make_net(n, &c, (few_net_shape){ 2, 1, 3, 0 }, 1);
     }
     n->spec.null_class = n->spec.classes > 0;
+    n->spec.prediction.sigma_min = n->spec.classes ? 0 : 0.003;
+    n->spec.sigma_max = n->spec.classes ? 0 : 75.5;
     n->spec.data_name = few_strdup("some data");
     n->spec.history = json_pack("[{s:i}]", "steps", 7);
     few_config_clear(&c);
@@ -45,7 +48,9 @@ static void same_spec(const few_spec *a, const few_spec *b)
     assert_int_equal(a->steps, b->steps);
     assert_ptr_equal(a->network, b->network);
     assert_ptr_equal(a->schedule.kind, b->schedule.kind);
-    assert_ptr_equal(a->prediction, b->prediction);
+    assert_ptr_equal(a->prediction.kind, b->prediction.kind);
+    assert_true(a->prediction.sigma_data == b->prediction.sigma_data &&
+                a->prediction.sigma_min == b->prediction.sigma_min && a->sigma_max == b->sigma_max);
     assert_int_equal(a->null_class, b->null_class);
     assert_int_equal(a->class_names.n, b->class_names.n);
     for (int k = 0; k < a->class_names.n; k++)
@@ -269,12 +274,16 @@ static void wrong_descriptions(void **state)
         { "schedule", NULL, "schedule" },
         { "schedule", "[]", "schedule" },
         { "schedule", "\"cosine\"", "schedule" },
-        { "schedule.name", "\"linear\"", "linear" },
+        { "schedule.name", "\"straight\"", "straight" },
         { "schedule.name", NULL, "schedule" },
         { "schedule.name", "5", "schedule" },
         { "schedule.odd", "5", "odd" },
         { "parameterization", NULL, "parameterization" },
         { "parameterization", "\"score\"", "score" },
+        { "parameterization", "\"edm\"", "sigma_data" },
+        { "sigma_data", "-1", "sigma_data" },
+        { "sigma_min", "\"low\"", "sigma_min" },
+        { "sigma_max", "0", "sigma_max" },
         { "network", NULL, "network" },
         { "network", "\"transformer\"", "transformer" },
         { "network", "\"mlp\"", "" }, /* without its configuration */

@@ -51,7 +51,11 @@ static void configure(few_config *c, const char *method, const char *precision, 
     set(c, "train.label_drop", "0.2");
     set(c, "train.precision", precision);
     c->train.threads = threads;
-    c->student.steps = c->method->makes_student ? 2 : 0;
+    c->student.steps = !c->method->makes_student ? 0 : c->method->describe ? 1 : 2;
+    if (!strcmp(method, "pd")) /* phases of ten steps */
+        set(c, "method.from", "4");
+    if (!strcmp(method, "tract"))
+        set(c, "method.phases", "8,4");
 }
 
 static void start(few_trainer *t, const few_config *c)
@@ -89,31 +93,34 @@ static void same(const few_trainer *a, const few_trainer *b, const char *what)
     assert_int_equal(a->state.updates, b->state.updates);
     if (memcmp(a->state.master, b->state.master, bytes) || memcmp(a->state.m, b->state.m, bytes) ||
         memcmp(a->state.v, b->state.v, bytes) || memcmp(a->state.ema[0], b->state.ema[0], bytes) ||
-        memcmp(a->state.ema[1], b->state.ema[1], bytes))
+        memcmp(a->state.ema[1], b->state.ema[1], bytes) ||
+        (a->state.target && memcmp(a->state.target, b->state.target, bytes)) ||
+        (a->state.teacher && memcmp(a->state.teacher, b->state.teacher, bytes)) ||
+        a->state.phase != b->state.phase || a->spec.steps != b->spec.steps)
         fail_msg("%s: the resumed run differs", what);
 }
 
-static void check(const char *method, const char *precision, int threads)
+static void check(const char *method, const char *precision, int threads, int cut)
 {
     few_config c;
     few_trainer whole, first, second;
     few_error err = { 0 };
     char *folder, what[64];
-    snprintf(what, sizeof what, "%s, %s, %d threads", method, precision, threads);
+    snprintf(what, sizeof what, "%s, %s, %d threads, cut at %d", method, precision, threads, cut);
     folder = few_path_join(temp_folder, "run");
     configure(&c, method, precision, threads);
     start(&whole, &c);
     steps(&whole, 20);
     start(&first, &c);
-    steps(&first, 10);
+    steps(&first, cut);
     if (few_state_save(&first, folder, &err) != FEW_OK)
         fail_msg("%s", err.text);
     few_trainer_free(&first);
     start(&second, &c);
     if (few_state_load(&second, folder, NULL, &err) != FEW_OK)
         fail_msg("%s", err.text);
-    assert_int_equal(second.state.step, 10);
-    steps(&second, 10);
+    assert_int_equal(second.state.step, cut);
+    steps(&second, 20 - cut);
     same(&whole, &second, what);
     few_trainer_free(&whole);
     few_trainer_free(&second);
@@ -125,12 +132,79 @@ static void check(const char *method, const char *precision, int threads)
 static void resumed_runs_are_bit_equal(void **state)
 {
     (void)state;
-    static const char *const methods[] = { "diffusion", "mct", "mcd" };
-    for (size_t m = 0; m < FEW_COUNT(methods); m++)
-        for (int threads = 1; threads <= 2; threads++) {
-            check(methods[m], "f32", threads);
-            check(methods[m], "bf16", threads);
+    for (int threads = 1; threads <= 2; threads++) {
+        check("mcd", "f32", threads, 10);
+        check("mcd", "bf16", threads, 10);
+    }
+    for (int m = 0; m < few_n_methods; m++) { /* at the end of a phase, and inside */
+        check(few_methods[m]->name, "f32", 1 + m % 2, 10);
+        check(few_methods[m]->name, "bf16", 2 - m % 2, m % 2 ? 7 : 13);
+    }
+}
+
+static float *copy(const float *v, int64_t n)
+{
+    float *out = few_malloc((size_t)n * sizeof *out);
+    memcpy(out, v, (size_t)n * sizeof *out);
+    return out;
+}
+
+/* When a phase ends its average teaches, and is where everything begins; the rate begins again. */
+static void phases_hand_over(void **state)
+{
+    (void)state;
+    static const char *const methods[] = { "pd", "tract" };
+    for (size_t m = 0; m < FEW_COUNT(methods); m++) {
+        few_config c;
+        few_trainer t;
+        few_error err = { 0 };
+        few_step_result r;
+        configure(&c, methods[m], "f32", 1);
+        start(&t, &c);
+        const size_t bytes = (size_t)t.state.count * sizeof(float);
+        assert_int_equal(t.spec.steps, 4);
+        float *before = copy(t.teacher->master, t.state.count);
+        steps(&t, 10);
+        assert_memory_equal(before, t.teacher->master, bytes);
+        float *average = copy(t.state.ema[0], t.state.count);
+        assert_int_equal(few_trainer_step(&t, &r, &err), FEW_OK);
+        assert_int_equal(t.spec.steps, 2);
+        assert_int_equal(t.state.updates, 1);
+        assert_memory_equal(average, t.teacher->master, bytes);
+        assert_memory_not_equal(before, t.teacher->master, bytes);
+        /* One step at the rate of a first one is all that separates the weights from the average.
+         */
+        assert_true(fabs(r.lr - t.train.lr / 5) < 1e-12);
+        for (int64_t k = 0; k < t.state.count; k++)
+            assert_true(fabs((double)t.state.master[k] - (double)average[k]) <= 1.01 * r.lr);
+        few_free(before);
+        few_free(average);
+        few_trainer_free(&t);
+        few_config_clear(&c);
+    }
+}
+
+/* The target network is the average its method asks for. */
+static void targets_follow(void **state)
+{
+    (void)state;
+    few_config c;
+    few_trainer t;
+    configure(&c, "ct", "f32", 1);
+    start(&t, &c);
+    for (int k = 0; k < 8; k++) {
+        const double mu = t.method->target_decay(&t.ctx, t.state.step);
+        float *old = copy(t.state.target, t.state.count);
+        steps(&t, 1);
+        assert_true(mu > 0.5 && mu < 1);
+        for (int64_t i = 0; i < t.state.count; i++) {
+            const double want = mu * (double)old[i] + (1 - mu) * (double)t.state.master[i];
+            assert_true(fabs((double)t.state.target[i] - want) <= 1e-6 * (1e-3 + fabs(want)));
         }
+        few_free(old);
+    }
+    few_trainer_free(&t);
+    few_config_clear(&c);
 }
 
 static void steps_allocate_nothing(void **state)
@@ -184,6 +258,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resumed_runs_are_bit_equal),
+        cmocka_unit_test(phases_hand_over),
+        cmocka_unit_test(targets_follow),
         cmocka_unit_test(steps_allocate_nothing),
         cmocka_unit_test(divergence_is_told_and_not_saved),
     };

@@ -471,7 +471,7 @@ static void bad_draw(const few_method_ctx *ctx, int64_t step, int64_t index, dou
 {
     few_method_diffusion.draw(ctx, step, index, v);
     if (step >= bad.from && step < bad.to && index == 1 && (int)(ctx->seed >> 32) < bad.good_after)
-        v[1] = NAN;
+        v[FEW_POINT] = NAN; /* alpha */
 }
 
 static void spoil_steps(int from, int to, int good_after)
