@@ -10,7 +10,7 @@
 
 const few_option few_data_table[] = {
     { "path", FEW_OPT_STRING, offsetof(few_data_options, path), NULL, 0, 0,
-      "pack to train on ('mixture': the toy's points)", NULL },
+      "pack to train on ('mixture', 'mixture-2d': the toy's points)", NULL },
     { "test", FEW_OPT_STRING, offsetof(few_data_options, test), NULL, 0, 0,
       "pack to measure against", NULL },
     { "flip", FEW_OPT_BOOL, offsetof(few_data_options, flip), "false", 0, 0,

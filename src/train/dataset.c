@@ -12,11 +12,14 @@
 
 enum { MIXTURE_POINTS = 65536, RANDOM_IMAGES = 256 };
 
-static few_status open_mixture(few_dataset *d, few_error *err)
+/* Two normal distributions; of pairs, four: the second number is of the same kind, but smaller and
+ * the other way round. */
+static few_status open_mixture(few_dataset *d, const char *name, int numbers, few_error *err)
 {
     d->n = MIXTURE_POINTS;
-    d->h = d->w = d->c = 1;
-    d->owned = MIXTURE_POINTS * sizeof(float);
+    d->h = d->w = 1;
+    d->c = numbers;
+    d->owned = MIXTURE_POINTS * (size_t)numbers * sizeof(float);
     d->points = few_big_alloc(d->owned);
     if (!d->points)
         return few_fail(err, FEW_ENOMEM, "out of memory for the mixture");
@@ -25,12 +28,15 @@ static few_status open_mixture(few_dataset *d, few_error *err)
         double u[4], z[4];
         few_philox_uniform((uint32_t[4]){ 0, FEW_RNG_LABEL, 0, i }, key, u);
         few_philox_normal((uint32_t[4]){ 0, FEW_RNG_NOISE, 0, i }, key, z);
-        d->points[i] = (float)(u[0] < 0.3 ? -0.6 + 0.2 * z[0] : 0.5 + 0.1 * z[0]);
+        float *p = d->points + (size_t)i * (size_t)numbers;
+        p[0] = (float)(u[0] < 0.3 ? -0.6 + 0.2 * z[0] : 0.5 + 0.1 * z[0]);
+        if (numbers > 1)
+            p[1] = (float)(u[1] < 0.3 ? 0.4 - 0.15 * z[1] : -0.3 - 0.1 * z[1]);
     }
     const XXH128_hash_t h = XXH3_128bits(d->points, d->owned);
     snprintf(d->hash, sizeof d->hash, "%016llx%016llx", (unsigned long long)h.high64,
              (unsigned long long)h.low64);
-    snprintf(d->name, sizeof d->name, "mixture");
+    snprintf(d->name, sizeof d->name, "%s", name);
     return FEW_OK;
 }
 
@@ -38,7 +44,9 @@ few_status few_dataset_open(few_dataset *d, const char *path, few_error *err)
 {
     memset(d, 0, sizeof *d);
     if (!strcmp(path, "mixture"))
-        return open_mixture(d, err);
+        return open_mixture(d, path, 1, err);
+    if (!strcmp(path, "mixture-2d"))
+        return open_mixture(d, path, 2, err);
     FEW_TRY(few_pack_open(&d->pack, path, err));
     const few_pack_info *info = few_pack_get_info(d->pack);
     d->n = info->count;
