@@ -136,6 +136,7 @@ struct evaluation {
     const struct options *o;
     few_features *features;
     few_pack *test, *train;
+    few_real reference;
     few_net *net;
     few_quality_row *row;
     void **sampler_options;
@@ -158,6 +159,8 @@ static few_status open_references(struct evaluation *e, const char *first, few_e
                         : few_fail(err, FEW_EINVAL, "--reference PACK is missing: the test images");
     if (st == FEW_OK && train && few_is_file(train))
         st = few_pack_open(&e->train, train, err);
+    if (st == FEW_OK)
+        st = few_real_make(&e->reference, e->features, e->test, e->train, e->o->samples, err);
     few_free(test);
     few_free(train);
     return st;
@@ -214,7 +217,7 @@ static few_status evaluate(struct evaluation *e, int k, few_error *err)
                                        .progress = few_cli_eval_progress,
                                        .user = &bar };
     const few_status st =
-        few_evaluate(&e->net[k], e->features, e->test, e->train, &o, &e->row[k].result, err);
+        few_evaluate(&e->net[k], e->features, &e->reference, &o, &e->row[k].result, err);
     few_progress_end(&bar);
     return st;
 }
@@ -363,6 +366,7 @@ static int run(const void *options, int n_args, char **args)
     few_free(e.row);
     few_free(e.sampler_options);
     few_free(e.path);
+    few_real_free(&e.reference);
     few_features_free(e.features);
     few_pack_close(e.test);
     few_pack_close(e.train);

@@ -148,39 +148,58 @@ cleanup:
     return st;
 }
 
-few_status few_evaluate(const few_net *net, few_features *f, const few_pack *test,
-                        const few_pack *train, const few_evaluation_options *o, few_evaluation *out,
-                        few_error *err)
+few_status few_real_make(few_real *r, few_features *f, const few_pack *test, const few_pack *train,
+                         int64_t samples, few_error *err)
 {
-    few_moments have = { 0 }, want = { 0 }, real = { 0 };
+    few_moments real = { 0 };
+    few_frechet_terms terms;
+    few_status st = FEW_OK;
+    memset(r, 0, sizeof *r);
+    r->floor = NAN;
+    snprintf(r->hash, sizeof r->hash, "%s", few_pack_get_info(test)->hash);
+    FEW_GOTO(few_pack_moments(f, test, few_pack_get_info(test)->count, &r->test, err));
+    if (train && samples > 1) {
+        FEW_GOTO(few_pack_moments(f, train, samples, &real, err));
+        FEW_GOTO(few_frechet(&real, &r->test, &terms, err));
+        r->floor = terms.value;
+        r->train = real.n;
+    }
+cleanup:
+    few_moments_free(&real);
+    if (st != FEW_OK)
+        few_real_free(r);
+    return st;
+}
+
+void few_real_free(few_real *r)
+{
+    few_moments_free(&r->test);
+    memset(r, 0, sizeof *r);
+}
+
+few_status few_evaluate(const few_net *net, few_features *f, const few_real *against,
+                        const few_evaluation_options *o, few_evaluation *out, few_error *err)
+{
+    few_moments have = { 0 };
     few_frechet_terms terms;
     few_status st = FEW_OK;
     int64_t evaluated;
-    const int64_t all = few_pack_get_info(test)->count;
     memset(out, 0, sizeof *out);
     if (o->samples < 2)
         return few_fail(err, FEW_EINVAL, "a distance needs 2 samples or more, better 10000");
     FEW_TRY(check_size(f, net->spec.height, net->spec.width, net->spec.channels, "the model", err));
-    FEW_GOTO(few_pack_moments(f, test, all, &want, err));
     FEW_GOTO(sample_moments(net, f, o, &have, &out->seconds, &evaluated, err));
-    FEW_GOTO(few_frechet(&have, &want, &terms, err));
+    FEW_GOTO(few_frechet(&have, &against->test, &terms, err));
     out->fd = terms.value;
-    out->floor = NAN;
-    if (train) {
-        FEW_GOTO(few_pack_moments(f, train, o->samples, &real, err));
-        FEW_GOTO(few_frechet(&real, &want, &terms, err));
-        out->floor = terms.value;
-        out->train = real.n;
-    }
+    out->floor = against->floor;
+    out->train = against->train;
     out->samples = have.n;
-    out->reference = want.n;
+    out->reference = against->test.n;
     out->nfe = (double)evaluated / (double)o->samples * (o->draw.guidance != 0 ? 2 : 1);
     out->images_per_second = (double)o->samples / (out->seconds + 1e-9);
-    snprintf(out->reference_hash, sizeof out->reference_hash, "%s", few_pack_get_info(test)->hash);
+    snprintf(out->reference_hash, sizeof out->reference_hash, "%s", against->hash);
     snprintf(out->features_hash, sizeof out->features_hash, "%s", few_features_hash(f));
 cleanup:
     few_moments_free(&have);
-    few_moments_free(&want);
-    few_moments_free(&real);
     return st;
 }

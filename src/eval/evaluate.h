@@ -25,11 +25,24 @@ typedef struct few_evaluation {
     char reference_hash[33], features_hash[33];
 } few_evaluation;
 
-/* train may be NULL: the floor is then NaN. Labels are uniform over the classes.
+/* What samples are measured against; made once for many checkpoints. */
+typedef struct few_real {
+    few_moments test;
+    double floor; /* of `train` training images; NaN without them */
+    int64_t train;
+    char hash[33]; /* of the test images */
+} few_real;
+
+/* train may be NULL. The floor is that of as many training images as there will be samples.
+ * Fails: FEW_EINVAL (sizes differ), FEW_ENOMEM. */
+few_status few_real_make(few_real *r, few_features *f, const few_pack *test, const few_pack *train,
+                         int64_t samples, few_error *err);
+void few_real_free(few_real *r);
+
+/* Labels are uniform over the classes.
  * Fails: FEW_EINVAL (sizes differ, too few samples), FEW_ECANCELED, and as sampling. */
-few_status few_evaluate(const few_net *net, few_features *f, const few_pack *test,
-                        const few_pack *train, const few_evaluation_options *o, few_evaluation *out,
-                        few_error *err);
+few_status few_evaluate(const few_net *net, few_features *f, const few_real *against,
+                        const few_evaluation_options *o, few_evaluation *out, few_error *err);
 
 /* Mean and covariance of the features of (at most n, spread over) a pack's images. */
 few_status few_pack_moments(few_features *f, const few_pack *p, int64_t n, few_moments *out,

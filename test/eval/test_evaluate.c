@@ -206,6 +206,17 @@ static int remember(void *user, int64_t done, int64_t total)
     return 0;
 }
 
+static few_status evaluate(const few_net *n, few_features *f, const few_pack *test,
+                           const few_pack *train, const few_evaluation_options *o,
+                           few_evaluation *e, few_error *err)
+{
+    few_real r;
+    FEW_TRY(few_real_make(&r, f, test, train, o->samples, err));
+    const few_status st = few_evaluate(n, f, &r, o, e, err);
+    few_real_free(&r);
+    return st;
+}
+
 static void a_figure_is_what_its_parts_say(void **state)
 {
     (void)state;
@@ -224,7 +235,7 @@ static void a_figure_is_what_its_parts_say(void **state)
     };
     few_evaluation e, again, real;
     last_done = 0;
-    if (few_evaluate(&n, f, test, train, &eo, &e, &err) != FEW_OK)
+    if (evaluate(&n, f, test, train, &eo, &e, &err) != FEW_OK)
         fail_msg("%s", err.text);
     assert_int_equal(last_done, 120);
     assert_int_equal(last_total, 120);
@@ -243,31 +254,31 @@ static void a_figure_is_what_its_parts_say(void **state)
     /* A set against itself, all of it: zero, but for rounding. */
     eo.samples = IMAGES;
     last_done = 0;
-    assert_int_equal(few_evaluate(&n, f, test, test, &eo, &real, &err), FEW_OK);
+    assert_int_equal(evaluate(&n, f, test, test, &eo, &real, &err), FEW_OK);
     assert_true(fabs(real.floor) < 1e-6);
     /* The same seed again is the same figure; without a training set there is no floor. */
     eo.samples = 40;
     eo.workers = 1;
     last_done = 0;
-    assert_int_equal(few_evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_OK);
+    assert_int_equal(evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_OK);
     assert_true(again.fd == e.fd && isnan(again.floor));
     eo.draw.seed = 6;
     last_done = 0;
-    assert_int_equal(few_evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_OK);
+    assert_int_equal(evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_OK);
     assert_true(again.fd != e.fd);
     /* Guidance evaluates the network twice. */
     n.spec.null_class = true;
     eo.draw.guidance = 1;
     last_done = 0;
-    assert_int_equal(few_evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_OK);
+    assert_int_equal(evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_OK);
     assert_int_equal(again.nfe, 6);
     /* One sample has no covariance; a stop is obeyed. */
     eo.draw.guidance = 0;
     eo.samples = 1;
-    expect(few_evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_EINVAL, &err, "2 samples");
+    expect(evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_EINVAL, &err, "2 samples");
     eo.samples = 40;
     eo.progress = stop_at_once;
-    assert_int_equal(few_evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_ECANCELED);
+    assert_int_equal(evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_ECANCELED);
     few_net_free(&n);
     few_features_free(f);
     few_pack_close(train);
@@ -290,7 +301,7 @@ static void sizes_must_agree(void **state)
     const few_evaluation_options eo = {
         .samples = 4, .draw = { .sampler = few_sampler_find("multistep", &err), .steps = 1 }
     };
-    expect(few_evaluate(&n, f, train, NULL, &eo, &e, &err), FEW_EINVAL, &err, "16x16x1");
+    expect(evaluate(&n, f, train, NULL, &eo, &e, &err), FEW_EINVAL, &err, "16x16x1");
     few_config_clear(&c);
     few_net_free(&n);
     few_features_free(f);

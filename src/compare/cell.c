@@ -1,0 +1,128 @@
+/* Cells: from the recipe, to and from files. */
+#include "compare/cell.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *few_cell_row(const few_cell *c)
+{
+    return c->student ? c->student->row : c->sampler->row;
+}
+
+struct list {
+    few_cell *v; /* NULL: only counted */
+    int n;
+};
+
+static void add(struct list *l, const few_cell *c)
+{
+    if (l->v)
+        l->v[l->n] = *c;
+    l->n++;
+}
+
+static void add_student(struct list *l, const few_compare_student *s, int steps, int seed)
+{
+    few_cell c = { .student = s, .made_for = steps, .steps = steps, .seed = seed };
+    snprintf(c.run, sizeof c.run, "%.80s-%d-seed%d", s->label, steps, seed);
+    snprintf(c.name, sizeof c.name, "%s", c.run);
+    if (!s->sampled.n)
+        add(l, &c);
+    for (int k = 0; k < s->sampled.n; k++) {
+        c.steps = s->sampled.v[k];
+        snprintf(c.name, sizeof c.name, "%.100s-in-%d", c.run, c.steps);
+        add(l, &c);
+    }
+}
+
+static bool is_seeded(const few_compare_recipe *r, int steps)
+{
+    for (int k = 0; k < r->seeded_steps.n; k++)
+        if (r->seeded_steps.v[k] == steps)
+            return true;
+    return r->seeded_steps.n == 0;
+}
+
+static void list_students(struct list *l, const few_compare_recipe *r, int seed)
+{
+    for (int k = 0; k < r->n_students; k++)
+        for (int j = 0; j < r->students[k].steps.n; j++) {
+            const int steps = r->students[k].steps.v[j];
+            if (seed == 0 || is_seeded(r, steps))
+                add_student(l, &r->students[k], steps, r->seeds.v[seed]);
+        }
+}
+
+static void list_all(struct list *l, const few_compare_recipe *r)
+{
+    list_students(l, r, 0);
+    for (int k = 0; k < r->n_samplers; k++)
+        for (int j = 0; j < r->samplers[k].steps.n; j++) {
+            const few_compare_sampler *s = &r->samplers[k];
+            few_cell c = { .sampler = s, .steps = s->steps.v[j] };
+            snprintf(c.name, sizeof c.name, "%.80s-%d", s->label, c.steps);
+            add(l, &c);
+        }
+    for (int seed = 1; seed < r->seeds.n; seed++)
+        list_students(l, r, seed);
+}
+
+few_status few_cells_make(const few_compare_recipe *r, few_cell **cells, int *n, few_error *err)
+{
+    struct list l = { 0 };
+    list_all(&l, r);
+    *n = l.n;
+    *cells = few_calloc((size_t)l.n + 1, sizeof **cells);
+    if (!*cells)
+        return few_fail(err, FEW_ENOMEM, "out of memory for %d cells", l.n);
+    l = (struct list){ .v = *cells };
+    list_all(&l, r);
+    for (int a = 0; a < *n; a++)
+        for (int b = 0; b < a; b++)
+            if (!strcmp((*cells)[a].name, (*cells)[b].name)) {
+                few_fail(err, FEW_ECONFIG, "two cells are called '%s': a step or seed stands twice",
+                         (*cells)[a].name);
+                few_free(*cells);
+                *cells = NULL;
+                return FEW_ECONFIG;
+            }
+    return FEW_OK;
+}
+
+void few_cell_read(few_cell *c, const char *path, const char *key)
+{
+    json_t *o = json_load_file(path, 0, NULL);
+    const char *was = NULL, *model = NULL;
+    few_cell v = *c;
+    c->done = false;
+    if (o &&
+        !json_unpack(o, "{s:s, s:F, s:F, s:F, s:F, s:s}", "key", &was, "fd", &v.fd, "floor",
+                     &v.floor, "nfe", &v.nfe, "images_per_second", &v.images_per_second, "model",
+                     &model) &&
+        !strcmp(was, key)) {
+        snprintf(v.model, sizeof v.model, "%s", model);
+        v.done = true;
+        *c = v;
+    }
+    json_decref(o);
+}
+
+few_status few_cell_write(const few_cell *c, const char *path, const char *key, few_error *err)
+{
+    json_t *o =
+        json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:s, s:s}", "cell", c->name, "row",
+                  few_cell_row(c), "made_for_steps", c->made_for, "steps", c->steps, "seed",
+                  c->seed, "fd", c->fd, "floor", isfinite(c->floor) ? c->floor : 0.0, "nfe", c->nfe,
+                  "images_per_second", c->images_per_second, "model", c->model, "key", key);
+    char *text = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
+    const few_status st = text ? few_write_file(path, text, strlen(text), err)
+                               : few_fail(err, FEW_ENOMEM, "out of memory for a result");
+    free(text);
+    json_decref(o);
+    return st;
+}

@@ -1,0 +1,36 @@
+/* What is measured: one student of one seed in some number of steps, or the teacher with one
+ * sampler. */
+#ifndef FEW_COMPARE_CELL_H
+#define FEW_COMPARE_CELL_H
+
+#include "compare/recipe.h"
+
+enum { FEW_CELL_NAME = 128 };
+
+typedef struct few_cell {
+    const few_compare_student *student; /* or NULL */
+    const few_compare_sampler *sampler; /* or NULL */
+    int made_for;                       /* steps of a student; 0: a sampler's */
+    int steps;                          /* of sampling */
+    int seed;                           /* of the training */
+    char run[FEW_CELL_NAME];            /* "mcd-4-seed1": its folder; students only */
+    char name[FEW_CELL_NAME];           /* "mcd-4-seed1", "cd-1-seed1-in-2", "heun-16" */
+    bool done;                          /* what follows is known */
+    double fd, floor, nfe, images_per_second;
+    char model[33]; /* hash of the weights that were measured */
+} few_cell;
+
+/* Its row of the table. */
+const char *few_cell_row(const few_cell *c);
+
+/* The cells of a recipe in the order in which they are made: students of the first seed, samplers,
+ * students of the others. *cells is the caller's, who frees it. Fails: FEW_ENOMEM, FEW_ECONFIG (two
+ * of one name). */
+few_status few_cells_make(const few_compare_recipe *r, few_cell **cells, int *n, few_error *err);
+
+/* Read and write the result of a cell, a JSON file. key: a text that says what it depends on; a
+ * result with another key is as none, and so is a damaged one. */
+void few_cell_read(few_cell *c, const char *path, const char *key);
+few_status few_cell_write(const few_cell *c, const char *path, const char *key, few_error *err);
+
+#endif

@@ -1,0 +1,375 @@
+/* Making the cells of a comparison. */
+#include "compare/compare.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/thread.h"
+#include "train/run.h"
+#include "train/state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* ---- configurations -------------------------------------------------------------------------*/
+
+static few_status apply_settings(few_config *c, const few_strings *set, const char *where,
+                                 few_error *err)
+{
+    few_strbuf one;
+    few_strbuf_init(&one);
+    few_status st = FEW_OK;
+    for (int k = 0; st == FEW_OK && few_next_setting(set, &k, &one);) {
+        char *equals = strchr(one.s, '=');
+        if (!equals) {
+            st = few_fail(err, FEW_ECONFIG, "%s: '%s' is not KEY=VALUE", where, one.s);
+            break;
+        }
+        *equals = 0;
+        st = few_config_set(c, one.s, equals + 1, where, err);
+    }
+    few_strbuf_free(&one);
+    return st;
+}
+
+/* The training of a cell: the student's configuration, for this number of images. */
+static few_status configure(const few_compare *c, const few_cell *cell, few_config *out,
+                            few_error *err)
+{
+    const few_compare_recipe *r = &c->recipe;
+    char number[32], teacher[1024];
+    snprintf(teacher, sizeof teacher, "%s", r->teacher);
+    if (few_is_folder(r->teacher)) {
+        char *path;
+        FEW_TRY(few_state_model_path(r->teacher, &path, err));
+        snprintf(teacher, sizeof teacher, "%s", path);
+        few_free(path);
+    }
+    FEW_TRY(few_config_load(out, cell->student->config, "mcd", err));
+    few_status st = FEW_OK;
+    FEW_GOTO(apply_settings(out, &cell->student->set, cell->student->label, err));
+    FEW_GOTO(few_config_set(out, "data.path", r->data, "data", err));
+    FEW_GOTO(few_config_set(out, "data.test", r->test, "test", err));
+    FEW_GOTO(few_config_set(out, "student.teacher", teacher, "teacher", err));
+    snprintf(number, sizeof number, "%d", cell->made_for);
+    FEW_GOTO(few_config_set(out, "student.steps", number, "steps", err));
+    snprintf(number, sizeof number, "%d", cell->seed);
+    FEW_GOTO(few_config_set(out, "train.seed", number, "seeds", err));
+    out->train.steps = (r->images + out->train.batch - 1) / out->train.batch;
+    if (out->train.warmup > out->train.steps / 10)
+        out->train.warmup = out->train.steps / 10;
+    out->train.sample_every = 0;
+    if (c->threads)
+        out->train.threads = c->threads;
+cleanup:
+    if (st != FEW_OK)
+        few_config_clear(out);
+    return st;
+}
+
+static char *run_folder(const few_compare *c, const few_cell *cell)
+{
+    char path[FEW_CELL_NAME + 8];
+    snprintf(path, sizeof path, "runs/%s", cell->run);
+    return few_path_join(c->folder, path);
+}
+
+/* What the result of a cell depends on, as a hash. */
+static few_status key_of(const few_compare *c, const few_cell *cell, char key[33], few_error *err)
+{
+    few_strbuf b;
+    few_status st = FEW_OK;
+    few_strbuf_init(&b);
+    few_strbuf_addf(&b, "%s %s %s %" PRId64 " %s %d\n", FEW_VERSION, c->teacher.hash,
+                    few_features_hash(c->features), c->recipe.samples,
+                    few_pack_get_info(c->test)->hash, cell->steps);
+    if (cell->student) {
+        few_config config;
+        st = configure(c, cell, &config, err);
+        if (st == FEW_OK) {
+            config.train.threads = 0;
+            st = few_config_write(&config, &b, err);
+            few_config_clear(&config);
+        }
+    } else {
+        few_strbuf_add(&b, cell->sampler->sampler);
+        for (int k = 0; k < cell->sampler->set.n; k++)
+            few_strbuf_addf(&b, " %s", cell->sampler->set.v[k]);
+    }
+    const XXH128_hash_t h = XXH3_128bits(b.s, b.n);
+    snprintf(key, 33, "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64, (uint64_t)h.low64);
+    few_strbuf_free(&b);
+    return st;
+}
+
+static char *result_path(const few_compare *c, const few_cell *cell)
+{
+    char path[FEW_CELL_NAME + 16];
+    snprintf(path, sizeof path, "cells/%s.json", cell->name);
+    return few_path_join(c->folder, path);
+}
+
+/* ---- opening --------------------------------------------------------------------------------*/
+
+static few_status open_teacher(few_compare *c, few_error *err)
+{
+    char *path = NULL;
+    if (!few_is_folder(c->recipe.teacher))
+        return few_net_load(&c->teacher, c->recipe.teacher, err);
+    FEW_TRY(few_state_model_path(c->recipe.teacher, &path, err));
+    const few_status st = few_net_load(&c->teacher, path, err);
+    few_free(path);
+    return st;
+}
+
+/* Wrong settings are told before anything is trained. */
+static few_status check_cells(few_compare *c, few_error *err)
+{
+    for (int k = 0; k < c->n_cells; k++) {
+        few_cell *cell = &c->cells[k];
+        char key[33], *path = result_path(c, cell);
+        few_status st = path ? key_of(c, cell, key, err)
+                             : few_fail(err, FEW_ENOMEM, "out of memory for a comparison");
+        if (st == FEW_OK)
+            few_cell_read(cell, path, key);
+        few_free(path);
+        if (st == FEW_OK && cell->sampler) {
+            few_draw d;
+            void *options;
+            st = few_compare_draw(c, cell, &c->teacher, &d, &options, err);
+            if (st == FEW_OK)
+                few_sampler_options_free(d.sampler, options);
+        }
+        if (st != FEW_OK)
+            return few_fail_in(err, "%s", cell->name);
+    }
+    return FEW_OK;
+}
+
+few_status few_compare_open(few_compare *c, const char *recipe_path, const char *folder, bool quick,
+                            int threads, few_error *err)
+{
+    char features[512];
+    few_status st = FEW_OK;
+    memset(c, 0, sizeof *c);
+    c->recipe_path = recipe_path;
+    c->folder = folder;
+    c->threads = threads;
+    FEW_TRY(few_compare_recipe_load(&c->recipe, recipe_path, quick, err));
+    FEW_GOTO(open_teacher(c, err));
+    if (c->teacher.spec.steps) {
+        st = few_fail(err, FEW_ECONFIG, "'%s' is a student; a teacher must be a diffusion model",
+                      c->recipe.teacher);
+        goto cleanup;
+    }
+    snprintf(features, sizeof features, "pretrained/%s-features.safetensors",
+             c->teacher.spec.data_name ? c->teacher.spec.data_name : "");
+    FEW_GOTO(few_features_load(c->recipe.features ? c->recipe.features : features, threads,
+                               &c->features, err));
+    FEW_GOTO(few_pack_open(&c->test, c->recipe.test, err));
+    FEW_GOTO(few_pack_open(&c->train, c->recipe.data, err));
+    FEW_GOTO(few_cells_make(&c->recipe, &c->cells, &c->n_cells, err));
+    st = check_cells(c, err);
+cleanup:
+    if (st != FEW_OK)
+        few_compare_close(c);
+    return st;
+}
+
+void few_compare_close(few_compare *c)
+{
+    few_net_free(&c->teacher);
+    few_real_free(&c->reference);
+    few_features_free(c->features);
+    few_pack_close(c->test);
+    few_pack_close(c->train);
+    few_free(c->cells);
+    few_compare_recipe_clear(&c->recipe);
+    memset(c, 0, sizeof *c);
+}
+
+/* ---- one cell -------------------------------------------------------------------------------*/
+
+static void on_step(void *user, const few_run_progress *p)
+{
+    const few_compare_watch *w = user;
+    w->progress(w->user, p->step);
+}
+
+static int on_stop(void *user)
+{
+    const few_compare_watch *w = user;
+    return w->stop(w->user);
+}
+
+static int on_evaluation(void *user, int64_t done, int64_t total)
+{
+    const few_compare_watch *w = user;
+    (void)total;
+    w->progress(w->user, done);
+    return w->stop(w->user);
+}
+
+static few_status train(const few_compare *c, const few_cell *cell, few_error *err)
+{
+    const few_run_watch watch = { .user = (void *)(uintptr_t)c->watch,
+                                  .progress = on_step,
+                                  .stop = on_stop };
+    few_config config;
+    char *folder = run_folder(c, cell);
+    few_status st = folder ? configure(c, cell, &config, err)
+                           : few_fail(err, FEW_ENOMEM, "out of memory for a comparison");
+    if (st == FEW_OK) {
+        c->watch->begin(c->watch->user, cell->run, config.train.steps, "step");
+        st = few_run(&config, folder, &watch, err);
+        c->watch->end(c->watch->user);
+        few_config_clear(&config);
+    }
+    few_free(folder);
+    return st;
+}
+
+few_status few_compare_net(const few_compare *c, const few_cell *cell, few_net *net, few_error *err)
+{
+    char *folder = cell->student ? run_folder(c, cell) : few_strdup(c->recipe.teacher);
+    char *path = NULL;
+    few_status st = folder ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a comparison");
+    if (st == FEW_OK && few_is_folder(folder))
+        st = few_state_model_path(folder, &path, err);
+    if (st == FEW_OK)
+        st = few_net_load(net, path ? path : folder, err);
+    few_free(folder);
+    few_free(path);
+    return st;
+}
+
+few_status few_compare_draw(const few_compare *c, const few_cell *cell, const few_net *net,
+                            few_draw *draw, void **options, few_error *err)
+{
+    const few_sampler *s = cell->student ? few_sampler_default(&net->spec)
+                                         : few_sampler_find(cell->sampler->sampler, err);
+    few_strbuf ignored;
+    (void)c;
+    if (!s)
+        return FEW_ECONFIG;
+    FEW_TRY(few_sampler_options_make(s, options, err));
+    few_status st =
+        cell->sampler ? few_sampler_options_set(s, *options, &cell->sampler->set, err) : FEW_OK;
+    few_strbuf_init(&ignored);
+    if (st == FEW_OK && s->check)
+        st = s->check(&net->spec, *options, cell->steps, &ignored, err);
+    few_strbuf_free(&ignored);
+    *draw = (few_draw){ .sampler = s, .options = *options, .steps = cell->steps };
+    if (st != FEW_OK)
+        few_sampler_options_free(s, *options);
+    return st;
+}
+
+/* Every cell is measured from the same noise: seed 0. */
+static few_status measure(few_compare *c, few_cell *cell, int64_t *evaluations, few_error *err)
+{
+    few_net net;
+    few_draw draw;
+    few_evaluation e;
+    void *options;
+    if (!c->reference.test.n)
+        FEW_TRY(
+            few_real_make(&c->reference, c->features, c->test, c->train, c->recipe.samples, err));
+    FEW_TRY(few_compare_net(c, cell, &net, err));
+    few_status st = few_compare_draw(c, cell, &net, &draw, &options, err);
+    if (st == FEW_OK) {
+        const few_evaluation_options o = { .samples = c->recipe.samples,
+                                           .draw = draw,
+                                           .workers = c->threads,
+                                           .progress = on_evaluation,
+                                           .user = (void *)(uintptr_t)c->watch };
+        *evaluations = c->recipe.samples * few_draw_evaluations(&draw);
+        c->watch->begin(c->watch->user, cell->name, *evaluations, "eval");
+        st = few_evaluate(&net, c->features, &c->reference, &o, &e, err);
+        c->watch->end(c->watch->user);
+        few_sampler_options_free(draw.sampler, options);
+    }
+    if (st == FEW_OK) {
+        cell->fd = e.fd;
+        cell->floor = e.floor;
+        cell->nfe = e.nfe;
+        cell->images_per_second = e.images_per_second;
+        snprintf(cell->model, sizeof cell->model, "%s", net.hash);
+        cell->done = true;
+    }
+    few_net_free(&net);
+    return st;
+}
+
+/* ---- all of them ----------------------------------------------------------------------------*/
+
+/* Seconds that trainings and evaluations took so far in this process. */
+struct pace {
+    double training, measuring;
+    int64_t trained, measured; /* runs; evaluations */
+};
+
+static double time_left(const few_compare *c, const struct pace *p)
+{
+    double left = 0;
+    const char *last = "";
+    for (int k = 0; k < c->n_cells; k++) {
+        const few_cell *cell = &c->cells[k];
+        if (cell->done)
+            continue;
+        if (cell->student && strcmp(last, cell->run) != 0) {
+            if (!p->trained)
+                return -1;
+            left += p->training / (double)p->trained;
+        }
+        last = cell->run;
+        if (!p->measured)
+            return -1;
+        left += p->measuring / (double)p->measured * (double)(c->recipe.samples * cell->steps);
+    }
+    return left;
+}
+
+static few_status make(few_compare *c, few_cell *cell, struct pace *p, few_error *err)
+{
+    char key[33], *path = result_path(c, cell);
+    int64_t evaluations = 0;
+    few_status st = path ? key_of(c, cell, key, err)
+                         : few_fail(err, FEW_ENOMEM, "out of memory for a comparison");
+    double start = few_now();
+    if (st == FEW_OK && cell->student) {
+        st = train(c, cell, err);
+        p->training += few_now() - start;
+        p->trained += few_now() - start > 3; /* those that were there do not count */
+        start = few_now();
+    }
+    if (st == FEW_OK)
+        st = measure(c, cell, &evaluations, err);
+    p->measuring += few_now() - start;
+    p->measured += evaluations;
+    if (st == FEW_OK)
+        st = few_cell_write(cell, path, key, err);
+    few_free(path);
+    return st;
+}
+
+few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error *err)
+{
+    struct pace p = { 0 };
+    c->watch = w;
+    char *cells = few_path_join(c->folder, "cells");
+    few_status st =
+        cells ? few_make_folders(cells, err) : few_fail(err, FEW_ENOMEM, "out of memory");
+    few_free(cells);
+    for (int k = 0; k < c->n_cells && st == FEW_OK; k++) {
+        if (c->cells[k].done)
+            continue;
+        st = make(c, &c->cells[k], &p, err);
+        if (st == FEW_OK)
+            st = few_compare_write_tsv(c, err);
+        if (st == FEW_OK)
+            w->cell(w->user, &c->cells[k], k, c->n_cells, time_left(c, &p));
+    }
+    return st;
+}

@@ -1,0 +1,77 @@
+/* A comparison: trains and measures what a recipe asks for and is not there yet, and writes what
+ * came out. Everything of it lies in one folder:
+ *
+ *     runs/mcd-4-seed1/       the trainings
+ *     cells/mcd-4-seed1.json  one result each
+ *     compare.tsv             a row for each cell, done or not
+ *     compare.md              tables
+ *     compare.html            one page with plot, tables and samples
+ *
+ * Stopped at any time, it goes on from there; a result whose settings have changed is made again.
+ */
+#ifndef FEW_COMPARE_COMPARE_H
+#define FEW_COMPARE_COMPARE_H
+
+#include "compare/cell.h"
+#include "eval/evaluate.h"
+#include "model/checkpoint.h"
+#include "sampler/draw.h"
+
+typedef struct few_compare_watch {
+    void *user;
+    /* Cell `k` of n begins to train or to be measured; its work is `total` (steps, evaluations). */
+    void (*begin)(void *user, const char *what, int64_t total, const char *unit);
+    void (*progress)(void *user, int64_t done);
+    void (*end)(void *user);
+    /* It is done, and about `left` seconds of others remain (negative: unknown). */
+    void (*cell)(void *user, const few_cell *c, int k, int n, double left);
+    int (*stop)(void *user); /* non-zero: save and return FEW_ECANCELED */
+} few_compare_watch;
+
+typedef struct few_compare {
+    few_compare_recipe recipe;
+    const char *recipe_path, *folder;
+    few_net teacher;
+    few_features *features;
+    few_pack *test, *train;
+    few_real reference; /* made when the first cell is measured */
+    few_cell *cells;
+    int n_cells, threads;
+    const few_compare_watch *watch;
+} few_compare;
+
+/* recipe_path and folder are borrowed, until few_compare_close. Fails as reading the recipe, the
+ * teacher, the feature network and the packs, and FEW_ECONFIG where a cell's settings are wrong. */
+few_status few_compare_open(few_compare *c, const char *recipe_path, const char *folder, bool quick,
+                            int threads, few_error *err);
+void few_compare_close(few_compare *c);
+
+/* Make what is missing. compare.tsv is written after every cell. */
+few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error *err);
+
+/* Of a cell: what draws it. Free *options with few_sampler_options_free. */
+few_status few_compare_draw(const few_compare *c, const few_cell *cell, const few_net *net,
+                            few_draw *draw, void **options, few_error *err);
+/* Load the network of a cell; the teacher's is a copy. */
+few_status few_compare_net(const few_compare *c, const few_cell *cell, few_net *net,
+                           few_error *err);
+
+/* tables.c, page.c: of what is done so far. */
+few_status few_compare_write_tsv(const few_compare *c, few_error *err);
+few_status few_compare_write_markdown(const few_compare *c, few_error *err);
+few_status few_compare_write_page(const few_compare *c, few_error *err);
+
+/* Mean and range of a row's FD in some number of evaluations over its seeds; n 0: nothing done.
+ */
+typedef struct few_compare_spread {
+    int n;
+    double mean, low, high;
+} few_compare_spread;
+few_compare_spread few_compare_spread_of(const few_compare *c, bool students, const char *row,
+                                         double nfe);
+/* The k-th different row of students (or samplers); NULL: there are fewer. */
+const char *few_compare_row(const few_compare *c, bool students, int k);
+/* The evaluations that occur among students (or samplers), ascending; at most max. */
+int few_compare_evaluations(const few_compare *c, bool students, double *out, int max);
+
+#endif

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# fewstep compare in its smallest form: killed and gone on with, it ends as one left alone; what has changed is
+# made again; wrong recipes are refused before anything is trained.
+# usage: compare.sh FEWSTEP
+set -uo pipefail
+fewstep=$(realpath "$1")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+failed=0
+fail() { echo "FAIL $*"; failed=1; }
+must() { "$@" >out 2>err || { fail "$*: exit $?"; cat out err; }; }
+refused() { # refused TEXT COMMAND...
+    local text=$1
+    shift
+    if "$@" >out 2>err; then fail "$*: not refused"; fi
+    grep -qF -- "$text" err || { fail "$*: no '$text' in:"; cat err; }
+}
+
+# 96 images of 8x8 in two classes, a teacher of six steps, and its features.
+bytes() { printf '%b' "$1"; }
+{
+    bytes '\0\0\x08\x03\0\0\0\x60\0\0\0\x08\0\0\0\x08'
+    for i in $(seq 96); do
+        for j in $(seq 8); do bytes "\\x$(printf '%02x' $((i * 2)))\\0\\x40\\xff\\x80\\x10\\x$(printf '%02x' $((j * 20)))\\x01"; done
+    done
+} >train-images-idx3-ubyte
+{ bytes '\0\0\x08\x01\0\0\0\x60'; for i in $(seq 48); do bytes '\0\x01'; done; } >train-labels-idx1-ubyte
+must "$fewstep" data pack train-images-idx3-ubyte --class-names dark,light -o d.few
+cat >teacher.yaml <<'YAML'
+data: { path: d.few, test: d.few }
+model: { network: unet, base: 8, multipliers: [1, 2], blocks: 1, attention: [4], groups: 4 }
+train: { steps: 6, batch: 8, slice: 4, sample_every: 0, warmup: 2 }
+YAML
+must "$fewstep" train teacher.yaml -o t
+must "$fewstep" eval features d.few --reference d.few --epochs 1 -o f.safetensors
+
+for method in mcd mct pd tract cd ct ict ect; do
+    printf 'method: { name: %s }\ntrain: { batch: 8, slice: 4, warmup: 2, save_every: 2 }\n' $method >$method.yaml
+done
+cat >all.yaml <<'YAML'
+title: "every way & none <lost>"
+teacher: t
+data: d.few
+test: d.few
+features: f.safetensors
+images: 60
+samples: 24
+seeds: [1, 2]
+seeded_steps: [1]
+students:
+  mcd: {config: mcd.yaml, steps: [1, 2]}
+  mcd4: {row: mcd, config: mcd.yaml, steps: [4], set: [train.lr=1e-3, method.teacher_step=ddim]}
+  mct: {config: mct.yaml, steps: [2]}
+  pd: {config: pd.yaml, steps: [2], set: [method.from=4]}
+  tract: {config: tract.yaml, steps: [2]}
+  cd: {config: cd.yaml, steps: [1], sampled: [1, 2]}
+  ct: {config: ct.yaml, steps: [1], sampled: [2]}
+  ict: {config: ict.yaml, steps: [1], sampled: [2]}
+  ect: {config: ect.yaml, steps: [1], sampled: [2]}
+samplers:
+  ddim: {steps: [2, 4]}
+  second: {sampler: heun, steps: [2], set: [grid=time]}
+quick: {images: 16, samples: 8, seeds: [3], steps: [1, 2], sampler_steps: [4]}
+YAML
+must "$fewstep" compare all.yaml -o whole
+[ "$(grep -c 'done' whole/compare.tsv)" = 20 ] || { fail "compare.tsv"; cat whole/compare.tsv; }
+! grep -q 'to do' whole/compare.tsv || fail "something is left to do"
+grep -qF '| mcd |' whole/compare.md || { fail "compare.md"; cat whole/compare.md; }
+[ "$(grep -c '^| mcd' whole/compare.md)" = 1 ] || fail "mcd4 has a row of its own"
+grep -qE '^\| mcd \| [0-9.]+ \([0-9.]+-[0-9.]+\) \|' whole/compare.md || fail "no spread over seeds"
+grep -qF 'every way &amp; none &lt;lost&gt;' whole/compare.html || fail "the title"
+[ "$(grep -o 'data:image/png' whole/compare.html | wc -l)" = 14 ] || fail "strips of images"
+
+# Killed twice, wherever it is.
+for delay in 1.2 1.9; do
+    "$fewstep" compare all.yaml -o cut >out 2>err &
+    pid=$!
+    sleep $delay
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+done
+must "$fewstep" compare all.yaml -o cut
+cmp -s <(cut -f 1-9,11 whole/compare.tsv) <(cut -f 1-9,11 cut/compare.tsv) || {
+    fail "what was killed ends otherwise"
+    diff whole/compare.tsv cut/compare.tsv
+}
+must "$fewstep" compare all.yaml -o cut --plan
+! grep -q 'to do' out || fail "--plan"
+
+# A changed setting: that cell is made again, and its training, which is of another configuration, refused.
+sed 's/grid=time/grid=karras/' all.yaml >grid.yaml
+must "$fewstep" compare grid.yaml -o cut --plan
+[ "$(grep -c 'to do' out)" = 1 ] || { fail "a changed sampler"; cat out; }
+sed 's/train.lr=1e-3/train.lr=2e-3/' all.yaml >lr.yaml
+refused 'train.lr' "$fewstep" compare lr.yaml -o cut
+
+must "$fewstep" compare all.yaml -o short --quick
+[ "$(grep -c 'done' short/compare.tsv)" = 11 ] || { fail "--quick"; cat short/compare.tsv; }
+
+sed 's/images: 60/image: 60/' all.yaml >bad.yaml
+refused "did you mean 'images'" "$fewstep" compare bad.yaml -o bad
+sed 's/sampler: heun/sampler: hein/' all.yaml >bad.yaml
+refused hein "$fewstep" compare bad.yaml -o bad
+sed 's/method.from=4/method.form=4/' all.yaml >bad.yaml
+refused "did you mean 'from'" "$fewstep" compare bad.yaml -o bad
+sed 's/^teacher: t/teacher: none/' all.yaml >bad.yaml
+refused none "$fewstep" compare bad.yaml -o bad
+sed 's/config: cd.yaml/config: missing.yaml/' all.yaml >bad.yaml
+refused missing.yaml "$fewstep" compare bad.yaml -o bad
+sed 's/steps: \[1, 2\]}/steps: [2, 2]}/' all.yaml >bad.yaml
+refused twice "$fewstep" compare bad.yaml -o bad
+sed '/^quick/d' all.yaml >bad.yaml
+refused "section 'quick'" "$fewstep" compare bad.yaml -o bad --quick
+[ ! -e bad ] || fail "a refused recipe left a folder"
+exit $failed
