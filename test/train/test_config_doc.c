@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/temp_folder.h"
+#include "compare/cell.h"
 #include "train/config.h"
 
 #include <setjmp.h>
@@ -110,6 +111,27 @@ static void check_recipe(const char *path)
     few_config_clear(&back);
 }
 
+/* A comparison loads, and so does its short form, which is smaller. */
+static void check_comparison(const char *path)
+{
+    few_error err = { 0 };
+    few_compare_recipe whole, quick;
+    few_cell *cells;
+    int n[2];
+    if (few_compare_recipe_load(&whole, path, false, &err) != FEW_OK ||
+        few_cells_make(&whole, &cells, &n[0], &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    few_free(cells);
+    if (few_compare_recipe_load(&quick, path, true, &err) != FEW_OK ||
+        few_cells_make(&quick, &cells, &n[1], &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    few_free(cells);
+    assert_true(n[1] > 0 && n[1] < n[0]);
+    assert_true(quick.images < whole.images && quick.samples < whole.samples);
+    few_compare_recipe_clear(&whole);
+    few_compare_recipe_clear(&quick);
+}
+
 static void every_recipe_loads(void **state)
 {
     (void)state;
@@ -125,7 +147,10 @@ static void every_recipe_loads(void **state)
         for (int j = 0; j < n; j++)
             if (strstr(names[j], ".yaml")) {
                 char *path = few_path_join(folder, names[j]);
-                check_recipe(path);
+                if (strcmp(folders[k], "compare"))
+                    check_recipe(path);
+                else
+                    check_comparison(path);
                 few_free(path);
                 seen++;
             }
