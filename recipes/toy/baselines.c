@@ -1,6 +1,6 @@
-/* baselines: every other way to a student on the toy's mixture of one number and on a mixture of
- * pairs: trains a teacher on each, one student by each method, and prints how far from the data
- * their samples are. Exits with 1 when one is farther than it must be.
+/* baselines: every other way to a teacher and to a student on the toy's mixture of one number and
+ * on a mixture of pairs: trains both kinds of teacher on each, one student by each method, and
+ * prints how far from the data their samples are. Exits with 1 when one is farther than it must be.
  *
  *     build/toy_baselines [RECIPES]        by default recipes/toy
  *
@@ -35,7 +35,7 @@ enum { N_STUDENTS = FEW_COUNT(students), N_MIXTURES = FEW_COUNT(mixtures) };
 
 struct table {
     const char *recipes, *runs; /* folders */
-    double floor[N_MIXTURES], teacher[N_MIXTURES], student[N_STUDENTS][N_MIXTURES];
+    double floor[N_MIXTURES], teacher[N_MIXTURES], edm[N_MIXTURES], student[N_STUDENTS][N_MIXTURES];
 };
 
 static int ascending(const void *a, const void *b)
@@ -126,6 +126,11 @@ static few_status compare(struct table *y, int m, few_error *err)
     FEW_TRY(few_dataset_open(&data, mixtures[m], err));
     const float *truth = data.points;
     y->floor[m] = distance(truth, truth + POINTS * data.c, data.c);
+    FEW_GOTO(train(y, "edm", mixtures[m], NULL, 0, &net, &student, err));
+    FEW_GOTO(measure(&net, TEACHER_STEPS, truth, &y->edm[m], err));
+    few_net_free(&net);
+    few_free(student);
+    student = NULL;
     FEW_GOTO(train(y, "teacher", mixtures[m], NULL, 0, &teacher, &file, err));
     FEW_GOTO(measure(&teacher, TEACHER_STEPS, truth, &y->teacher[m], err));
     for (int k = 0; k < N_STUDENTS; k++) {
@@ -168,6 +173,12 @@ int main(int argc, char **argv)
     printf("           steps   1 dimension   2 dimensions\n");
     printf("data                    %.4f         %.4f\n", y.floor[0], y.floor[1]);
     printf("teacher    %5d        %.4f         %.4f\n", TEACHER_STEPS, y.teacher[0], y.teacher[1]);
+    printf("edm        %5d        %.4f         %.4f\n", TEACHER_STEPS, y.edm[0], y.edm[1]);
+    for (int m = 0; m < N_MIXTURES; m++)
+        if (!(y.teacher[m] < y.floor[m] && y.edm[m] < y.floor[m])) {
+            fprintf(stderr, "toy: a teacher is farther from %s than real data\n", mixtures[m]);
+            wrong = 1;
+        }
     for (int k = 0; k < N_STUDENTS; k++) {
         printf("%-10s %5d        %.4f         %.4f\n", students[k].recipe, students[k].steps,
                y.student[k][0], y.student[k][1]);
