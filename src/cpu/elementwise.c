@@ -55,6 +55,20 @@ static void run_silu_grad(const few_cpu_call *c)
 }
 const few_cpu_kernel few_cpu_silu_grad = { .op = "silu_grad", .run = run_silu_grad };
 
+static void run_leaky_relu(const few_cpu_call *c)
+{
+    c->simd->leaky_relu(bf(c, 0), c->out[0], c->in[0], (float)c->node->a.f[0], count(c));
+}
+const few_cpu_kernel few_cpu_leaky_relu = { .op = "leaky_relu", .run = run_leaky_relu };
+
+static void run_leaky_relu_grad(const few_cpu_call *c)
+{
+    c->simd->leaky_relu_grad(bf(c, 0), c->out[0], c->in[0], c->in[1], (float)c->node->a.f[0],
+                             count(c));
+}
+const few_cpu_kernel few_cpu_leaky_relu_grad = { .op = "leaky_relu_grad",
+                                                 .run = run_leaky_relu_grad };
+
 /* The executor skips casts between equal types. */
 static void run_cast(const few_cpu_call *c)
 {

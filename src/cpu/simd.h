@@ -48,6 +48,9 @@ typedef struct few_simd {
     void (*group_norm_grad)(const few_gn_args *a, const float *stats, const void *dy, void *dx,
                             float *dgamma, float *dbeta, float *dadd, float *dss, float *scratch);
 
+    void (*leaky_relu)(bool bf, void *y, const void *x, float slope, int64_t n);
+    void (*leaky_relu_grad)(bool bf, void *dx, const void *x, const void *dy, float slope,
+                            int64_t n);
     void (*silu)(bool bf, void *y, const void *x, int64_t n);
     void (*silu_grad)(bool bf, void *dx, const void *x, const void *dy, int64_t n);
     void (*add)(bool bf, void *y, const void *a, const void *b, int64_t n);       /* y may be a */

@@ -12,4 +12,24 @@
 few_val few_unet_build(few_graph *g, int set, const few_unet_config *c, few_val x, few_val time,
                        few_val label, few_val rng);
 
+/* The same network at several times at once, for networks that mix them. */
+enum { FEW_MAX_TIMES = 8 };
+typedef struct few_stack {
+    few_val v[FEW_MAX_TIMES]; /* one activation for each time */
+    int n;
+} few_stack;
+
+typedef struct few_unet_times {
+    int n;
+    few_val time[FEW_MAX_TIMES]; /* [N] F32 each */
+    /* Called after every ResNet block and its attention; NULL: the times do not meet. */
+    void (*mix)(few_graph *g, int set, const char *block, few_stack *h, const void *user);
+    const void *user;
+} few_unet_times;
+
+/* x and label as few_unet_build; the first convolution is made once. Returns a result for
+ * each time. */
+few_stack few_unet_build_times(few_graph *g, int set, const few_unet_config *c, few_val x,
+                               few_val label, few_val rng, const few_unet_times *times);
+
 #endif

@@ -10,6 +10,8 @@ typedef struct few_unet {
     int set;
     const few_unet_config *c;
     few_val emb; /* silu of the embedding, [N, time dim] F32 */
+    const few_unet_times *times;
+    few_val emb_at[FEW_MAX_TIMES]; /* emb at each of them */
     few_val rng;
     int n_dropouts; /* number of the next dropout layer */
 } few_unet;

@@ -98,6 +98,12 @@ few_val few_silu(few_graph *g, few_val x)
     return APPLY(silu, NULL, x);
 }
 
+few_val few_leaky_relu(few_graph *g, few_val x, double slope)
+{
+    const few_attrs a = { .f = { slope } };
+    return APPLY(leaky_relu, &a, x);
+}
+
 few_val few_add(few_graph *g, few_val a, few_val b)
 {
     return APPLY(add, NULL, a, b);

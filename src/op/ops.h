@@ -68,6 +68,7 @@ few_val few_softmax_xent(few_graph *g, few_val logits, few_val id);
 /* ---- element by element -----------------------------------------------------------------------*/
 
 few_val few_silu(few_graph *g, few_val x);                       /* silu_grad(x, dy) */
+few_val few_leaky_relu(few_graph *g, few_val x, double slope);   /* any; leaky_relu_grad(x, dy) */
 few_val few_add(few_graph *g, few_val a, few_val b);             /* any, same type and shape */
 few_val few_mul(few_graph *g, few_val a, few_val b);             /* F32 */
 few_val few_div(few_graph *g, few_val a, few_val b);             /* F32 */

@@ -56,6 +56,47 @@ static void silu_grad(bool bf, void *dx, const void *x, const void *dy, int64_t 
         silu_grad_body(false, dx, x, dy, n);
 }
 
+INLINE void leaky_relu_body(bool bf, void *y, const void *x, vf slope, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += 2 * W) {
+        const pair v = load(bf, x, i, n - i);
+        store_clean(bf, y, i, n - i, (pair){ vmax(v.lo, slope * v.lo), vmax(v.hi, slope * v.hi) });
+    }
+}
+
+static void leaky_relu(bool bf, void *y, const void *x, float slope, int64_t n)
+{
+    if (bf)
+        leaky_relu_body(true, y, x, splat(slope), n);
+    else
+        leaky_relu_body(false, y, x, splat(slope), n);
+}
+
+/* d where x > 0, else slope d. */
+INLINE vf leaky(vf x, vf d, vf slope)
+{
+    const vu positive = (vu)(x > 0), low = (vu)(slope * d);
+    return (vf)(((vu)d & positive) | (low & ~positive));
+}
+
+INLINE void leaky_relu_grad_body(bool bf, void *dx, const void *x, const void *dy, vf slope,
+                                 int64_t n)
+{
+    for (int64_t i = 0; i < n; i += 2 * W) {
+        const pair v = load(bf, x, i, n - i), d = load(bf, dy, i, n - i);
+        store_clean(bf, dx, i, n - i, (pair){ leaky(v.lo, d.lo, slope), leaky(v.hi, d.hi, slope) });
+    }
+}
+
+static void leaky_relu_grad(bool bf, void *dx, const void *x, const void *dy, float slope,
+                            int64_t n)
+{
+    if (bf)
+        leaky_relu_grad_body(true, dx, x, dy, splat(slope), n);
+    else
+        leaky_relu_grad_body(false, dx, x, dy, splat(slope), n);
+}
+
 INLINE void add_body(bool bf, void *y, const void *a, const void *b, int64_t n)
 {
     for (int64_t i = 0; i < n; i += 2 * W) {
