@@ -29,7 +29,8 @@ enum { N_SIZES = FEW_COUNT(sizes), MCD = 0, MCT = 1 };
 
 struct toy {
     const char *recipes, *runs; /* folders */
-    few_dataset data;           /* sorted */
+    float *data;                /* sorted */
+    int64_t n_data;
     few_strbuf svg;
     int panels;
     double student[2][N_SIZES], ddim, addim; /* distances; the teacher's */
@@ -67,14 +68,14 @@ static int ascending(const void *a, const void *b)
 
 /* Distance of points from the sorted data; point i, once sorted, stands for quantile (i + 1/2)/n.
  */
-static double wasserstein(const float *z, const few_dataset *data)
+static double wasserstein(const float *z, const float *data, int64_t n)
 {
     float x[POINTS];
     double sum = 0;
     memcpy(x, z, sizeof x);
     qsort(x, POINTS, sizeof *x, ascending);
     for (int i = 0; i < POINTS; i++)
-        sum += fabs((double)x[i] - (double)data->points[data->n * (2 * i + 1) / (2 * POINTS)]);
+        sum += fabs((double)x[i] - (double)data[n * (2 * i + 1) / (2 * POINTS)]);
     return sum / POINTS;
 }
 
@@ -198,7 +199,7 @@ static few_status look(struct toy *y, const few_net *net, const char *sampler, i
         z[i] = (float)normal_quantile((i + 0.5) / POINTS);
     few_status st = trace(net, sampler, steps, z, err);
     if (st == FEW_OK)
-        *distance = wasserstein(z + steps * POINTS, &y->data);
+        *distance = wasserstein(z + steps * POINTS, y->data, y->n_data);
     if (st == FEW_OK && name) {
         char title[128];
         snprintf(title, sizeof title, "%s, %d step%s: %.4f from the data", name, steps,
@@ -211,6 +212,20 @@ static few_status look(struct toy *y, const few_net *net, const char *sampler, i
 
 /* ---- the program ----------------------------------------------------------------------------*/
 
+static few_status sort_data(struct toy *y, few_error *err)
+{
+    few_dataset d;
+    FEW_TRY(few_dataset_open(&d, "mixture", err));
+    y->n_data = d.n;
+    y->data = few_malloc((size_t)d.n * sizeof(float));
+    if (y->data) {
+        memcpy(y->data, d.points, (size_t)d.n * sizeof(float));
+        qsort(y->data, (size_t)d.n, sizeof(float), ascending);
+    }
+    few_dataset_close(&d);
+    return y->data ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for the data");
+}
+
 static few_status run(struct toy *y, const char *svg, few_error *err)
 {
     few_net teacher = { 0 }, net = { 0 };
@@ -221,8 +236,7 @@ static few_status run(struct toy *y, const char *svg, few_error *err)
                     "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
                     "viewBox=\"0 0 %d %d\">\n",
                     2 * WIDTH, 2 * HEIGHT, 2 * WIDTH, 2 * HEIGHT);
-    FEW_GOTO(few_dataset_open(&y->data, "mixture", err));
-    qsort(y->data.points, (size_t)y->data.n, sizeof *y->data.points, ascending);
+    FEW_GOTO(sort_data(y, err));
     FEW_GOTO(train(y, "teacher", NULL, 0, &teacher, &file, err));
     for (int m = 0; m < 2; m++)
         for (int k = 0; k < N_SIZES; k++) {
@@ -241,7 +255,7 @@ static few_status run(struct toy *y, const char *svg, few_error *err)
                        : few_write_file(svg, y->svg.s, y->svg.n, err);
 cleanup:
     few_strbuf_free(&y->svg);
-    few_dataset_close(&y->data);
+    few_free(y->data);
     few_net_free(&teacher);
     few_net_free(&net);
     few_free(file);

@@ -1,6 +1,7 @@
-/* fewstep data pack | info | sheet. */
+/* fewstep data pack | info | sheet | trajectories. */
 #include "base/alloc.h"
 #include "cli/command.h"
+#include "cli/data_parts.h"
 #include "cli/progress.h"
 #include "image/pack.h"
 
@@ -13,7 +14,8 @@ struct options {
     few_pack_options pack; /* first: the table of data pack sets it in place */
     char *output;
     int64_t count;
-    int columns;
+    int columns, steps, states, threads;
+    uint64_t seed;
     bool verify;
 };
 
@@ -26,9 +28,16 @@ static void make_table(void)
         { "output", FEW_OPT_STRING, offsetof(struct options, output), NULL, 0, 0,
           "file to write: a pack (.few) or a sheet (.png)", NULL },
         { "count", FEW_OPT_I64, offsetof(struct options, count), "64", 1, 1e6,
-          "images of a sheet (-n N)", NULL },
+          "images of a sheet, or trajectories (-n N)", NULL },
         { "columns", FEW_OPT_INT, offsetof(struct options, columns), "0", 0, 4096,
           "of a sheet; 0: square", NULL },
+        { "steps", FEW_OPT_INT, offsetof(struct options, steps), "16", 1, 1e5,
+          "of ddim, with trajectories", NULL },
+        { "states", FEW_OPT_INT, offsetof(struct options, states), "4", 1, 64,
+          "points of a trajectory, the image among them", NULL },
+        { "seed", FEW_OPT_U64, offsetof(struct options, seed), "1", 0, 0, "of their noise", NULL },
+        { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all",
+          NULL },
         { "verify", FEW_OPT_BOOL, offsetof(struct options, verify), "false", 0, 0,
           "with info: read everything and compare checksums", NULL },
         { .name = NULL },
@@ -165,17 +174,27 @@ static int run(const void *options, int n_args, char **args)
         return info(o, args[1]);
     if (n_args == 2 && !strcmp(args[0], "sheet"))
         return sheet(o, args[1]);
-    fprintf(stderr, "fewstep data: write 'data pack INPUT... -o FILE.few', 'data info FILE.few' or "
-                    "'data sheet FILE.few -o FILE.png'\n");
+    if (n_args == 2 && !strcmp(args[0], "trajectories") && o->output)
+        return few_cli_data_trajectories(args[1], o->output,
+                                         &(few_trajectories_options){ .count = o->count,
+                                                                      .steps = o->steps,
+                                                                      .states = o->states,
+                                                                      .seed = o->seed,
+                                                                      .workers = o->threads });
+    fprintf(stderr, "fewstep data: write 'data pack INPUT... -o FILE.few', 'data info FILE.few', "
+                    "'data sheet FILE.few -o FILE.png' or 'data trajectories TEACHER -n N -o "
+                    "FILE.safetensors'\n");
     return FEW_EXIT_USAGE;
 }
 
 const few_command few_command_data = {
     .name = "data",
-    .help = "make a pack of images, say what is in it, look at it",
+    .help = "make a pack of images or a teacher's trajectories, say what is in it, look at it",
     .usage =
         "data pack INPUT... -o FILE.few [OPTIONS]\n       fewstep data info FILE.few [--verify]\n"
-        "       fewstep data sheet FILE.few -o FILE.png [-n N]",
+        "       fewstep data sheet FILE.few -o FILE.png [-n N]\n"
+        "       fewstep data trajectories TEACHER -n N -o FILE.safetensors [--steps 16] [--states "
+        "4]",
     .more = "INPUT: IDX files (.gz too), CIFAR-10 .bin, a folder or zip or tar of PNG and JPEG\n"
             "(sub-folder = class), EDM zips, .npy, .npz.\n",
     .options = table,

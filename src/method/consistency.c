@@ -56,11 +56,13 @@ const char *const few_cm_scalars[] = {
     NULL,
 };
 
-void few_cm_describe(const void *options, few_spec *s)
+few_status few_cm_describe(const void *options, few_spec *s, few_error *err)
 {
     const few_cm_options *o = options;
     s->prediction.sigma_min = o->sigma_min;
     s->sigma_max = o->sigma_max;
+    (void)err;
+    return FEW_OK;
 }
 
 double few_cm_level(const few_cm_options *o, int i, int n)

@@ -21,7 +21,7 @@ typedef struct few_cm_target {
 extern const char *const few_cm_scalars[];
 
 /* The describe of methods whose options begin with few_cm_options: a student with a boundary. */
-void few_cm_describe(const void *options, few_spec *spec);
+few_status few_cm_describe(const void *options, few_spec *spec, few_error *err);
 /* Level i of n, ascending: sigma_min at 0, sigma_max at n - 1. */
 double few_cm_level(const few_cm_options *o, int i, int n);
 few_val few_cm_build(few_method_ctx *c, const few_cm_options *o, few_cm_target target);

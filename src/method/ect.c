@@ -37,9 +37,11 @@ static double lower(const struct options *o, double t, int stage)
     return fmax(0, t * (1 - part));
 }
 
-static void describe(const void *options, few_spec *s)
+static few_status describe(const void *options, few_spec *s, few_error *err)
 {
     s->sigma_max = ((const struct options *)options)->cm.sigma_max;
+    (void)err;
+    return FEW_OK;
 }
 
 static few_status check(const few_method_ctx *c, few_error *err)

@@ -100,7 +100,10 @@ few_val few_method_distance(few_method_ctx *c, const char *name, few_val u, doub
 void few_method_build(few_method_ctx *c, bool x_is_float, bool backward)
 {
     few_graph *g = c->g;
-    const few_shape sample = few_spec_sample_shape(c->spec, c->slice), each = FEW_SHAPE(c->slice);
+    few_shape sample = few_spec_sample_shape(c->spec, c->slice);
+    const few_shape each = FEW_SHAPE(c->slice);
+    if (c->method->data_channels)
+        sample.d[3] = c->method->data_channels(c->options, c->spec);
     few_graph_label(g, "input");
     c->x = few_graph_input(g, "x", x_is_float ? FEW_F32 : FEW_U8, sample, false);
     if (!x_is_float)

@@ -34,10 +34,10 @@ typedef struct few_method_ctx {
     uint64_t seed;
 
     few_graph *g;
-    few_val x;                       /* clean images, F32 [N, sample shape] in [-1, 1] */
-    few_val label;                   /* I32 [N], or FEW_NONE */
-    few_val null_label;              /* I32 [N]: the null class, or FEW_NONE */
-    few_val rng;                     /* I32 [N,4] */
+    few_val x;          /* clean images, F32 [N, sample shape] in [-1, 1]; see data_channels */
+    few_val label;      /* I32 [N], or FEW_NONE */
+    few_val null_label; /* I32 [N]: the null class, or FEW_NONE */
+    few_val rng;        /* I32 [N,4] */
     few_val scalar[FEW_MAX_SCALARS]; /* F32 [N] each, in the order of method->scalars */
 } few_method_ctx;
 
@@ -48,7 +48,9 @@ struct few_method {
     bool needs_teacher, makes_student; /* a student is made for a number of steps */
     const char *const *scalars;        /* names, ends with NULL */
     /* What sets a student of this method apart: spec is its teacher's so far. May be NULL. */
-    void (*describe)(const void *options, few_spec *spec);
+    few_status (*describe)(const void *options, few_spec *spec, few_error *err);
+    /* Channels of the data, where they are not images of the network's. NULL: they are. */
+    int (*data_channels)(const void *options, const few_spec *spec);
     /* Decay of the target network before the update of this step; 0: it is the live one. NULL: the
      * graph has no FEW_SET_TARGET. */
     double (*target_decay)(const few_method_ctx *c, int64_t step);

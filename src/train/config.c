@@ -467,7 +467,7 @@ few_status few_config_trainer_on(const few_config *c, const few_dataset *data, f
     }
     t->spec.steps = c->student.steps;
     if (c->method->describe)
-        c->method->describe(t->method_options, &t->spec);
+        FEW_TRY(c->method->describe(t->method_options, &t->spec, err));
     few_free(t->spec.x_error.v); /* of another network's weights */
     t->spec.x_error = (few_doubles){ 0 };
     FEW_TRY(load_init(c, t, err));

@@ -20,15 +20,16 @@ static few_status open_mixture(few_dataset *d, const char *name, int numbers, fe
     d->h = d->w = 1;
     d->c = numbers;
     d->owned = MIXTURE_POINTS * (size_t)numbers * sizeof(float);
-    d->points = few_big_alloc(d->owned);
-    if (!d->points)
+    float *points = few_big_alloc(d->owned);
+    d->points = points;
+    if (!points)
         return few_fail(err, FEW_ENOMEM, "out of memory for the mixture");
     for (uint32_t i = 0; i < MIXTURE_POINTS; i++) {
         const uint32_t key[2] = { 1, 0 };
         double u[4], z[4];
         few_philox_uniform((uint32_t[4]){ 0, FEW_RNG_LABEL, 0, i }, key, u);
         few_philox_normal((uint32_t[4]){ 0, FEW_RNG_NOISE, 0, i }, key, z);
-        float *p = d->points + (size_t)i * (size_t)numbers;
+        float *p = points + (size_t)i * (size_t)numbers;
         p[0] = (float)(u[0] < 0.3 ? -0.6 + 0.2 * z[0] : 0.5 + 0.1 * z[0]);
         if (numbers > 1)
             p[1] = (float)(u[1] < 0.3 ? 0.4 - 0.15 * z[1] : -0.3 - 0.1 * z[1]);
@@ -40,6 +41,21 @@ static few_status open_mixture(few_dataset *d, const char *name, int numbers, fe
     return FEW_OK;
 }
 
+static few_status open_paths(few_dataset *d, const char *path, few_error *err)
+{
+    const few_trajectories *t = &d->paths;
+    FEW_TRY(few_trajectories_open(&d->paths, path, err));
+    d->points = t->states;
+    d->n = t->n;
+    d->h = t->h;
+    d->w = t->w;
+    d->c = t->c;
+    d->classes = t->classes;
+    snprintf(d->name, sizeof d->name, "%s", t->name);
+    snprintf(d->hash, sizeof d->hash, "%s", t->hash);
+    return FEW_OK;
+}
+
 few_status few_dataset_open(few_dataset *d, const char *path, few_error *err)
 {
     memset(d, 0, sizeof *d);
@@ -47,6 +63,9 @@ few_status few_dataset_open(few_dataset *d, const char *path, few_error *err)
         return open_mixture(d, path, 1, err);
     if (!strcmp(path, "mixture-2d"))
         return open_mixture(d, path, 2, err);
+    const char *end = strrchr(path, '.');
+    if (end && !strcmp(end, ".safetensors"))
+        return open_paths(d, path, err);
     FEW_TRY(few_pack_open(&d->pack, path, err));
     const few_pack_info *info = few_pack_get_info(d->pack);
     d->n = info->count;
@@ -87,7 +106,9 @@ bool few_dataset_is_float(const few_dataset *d)
 void few_dataset_close(few_dataset *d)
 {
     few_pack_close(d->pack);
-    few_big_free(d->points, d->points ? d->owned : 0);
+    if (!d->paths.file)
+        few_big_free((float *)(uintptr_t)d->points, d->points ? d->owned : 0);
+    few_trajectories_close(&d->paths);
     few_big_free(d->bytes, d->bytes ? d->owned : 0);
     memset(d, 0, sizeof *d);
 }
@@ -113,6 +134,8 @@ void few_dataset_batch(const few_dataset *d, uint64_t seed, int64_t step, int64_
         else
             memcpy(to, few_pack_image(d->pack, k), bytes);
         if (label)
-            label[i] = d->pack && d->classes ? few_pack_label(d->pack, k) : 0;
+            label[i] = d->paths.labels         ? d->paths.labels[k]
+                       : d->pack && d->classes ? few_pack_label(d->pack, k)
+                                               : 0;
     }
 }

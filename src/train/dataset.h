@@ -4,19 +4,21 @@
 #define FEW_TRAIN_DATASET_H
 
 #include "image/pack.h"
+#include "train/trajectories.h"
 
 typedef struct few_dataset {
-    few_pack *pack; /* images u8, or NULL */
-    float *points;  /* else [n, h*w*c] f32, or NULL */
-    uint8_t *bytes; /* else [n, h*w*c] u8 of no meaning: for benchmarks */
+    few_pack *pack;         /* images u8, or NULL */
+    few_trajectories paths; /* or trajectories, whose states are `points` */
+    const float *points;    /* [n, h*w*c] f32, or NULL */
+    uint8_t *bytes;         /* else [n, h*w*c] u8 of no meaning: for benchmarks */
     int64_t n;
     int h, w, c, classes;
     char name[64], hash[33];
-    size_t owned; /* bytes of points or bytes */
+    size_t owned; /* bytes of points or bytes; 0: points are the trajectories' */
 } few_dataset;
 
-/* path: a pack. "mixture": 65,536 draws of 0.3 N(-0.6, 0.2^2) + 0.7 N(0.5, 0.1^2), one number each
- * (spec 1.14). Fails as few_pack_open. */
+/* path: a pack, or trajectories (.safetensors). "mixture": 65,536 draws of 0.3 N(-0.6, 0.2^2) + 0.7
+ * N(0.5, 0.1^2), one number each (spec 1.14). Fails as few_pack_open. */
 few_status few_dataset_open(few_dataset *d, const char *path, few_error *err);
 /* 256 images of random bytes, for plans and benchmarks. */
 few_status few_dataset_random(few_dataset *d, int h, int w, int c, int classes, few_error *err);

@@ -73,6 +73,21 @@ const float *few_trainer_weights(const few_trainer *t)
     return t->state.n_ema ? t->state.ema[0] : t->state.master;
 }
 
+/* The weights of `from` into the student's of the same name, which may have more. */
+static few_status copy_weights(few_trainer *t, const few_net *from, few_error *err)
+{
+    for (int k = 0; k < from->params.n; k++) {
+        const few_param *p = &from->params.v[k];
+        const int at = few_params_find(&t->params, p->name);
+        if (at < 0 || t->params.v[at].count != p->count)
+            return few_fail(err, FEW_ECONFIG, "the %s's network differs from the student's: '%s'",
+                            from == t->init ? "initial model" : "teacher", p->name);
+        memcpy(t->state.master + t->params.v[at].offset, from->master + p->offset,
+               (size_t)p->count * sizeof(float));
+    }
+    return FEW_OK;
+}
+
 static few_status make_state(few_trainer *t, bool from_scratch, few_error *err)
 {
     few_train_state *s = &t->state;
@@ -90,13 +105,9 @@ static few_status make_state(few_trainer *t, bool from_scratch, few_error *err)
     if (t->method->phase && t->teacher)
         s->teacher = t->teacher->master;
     const few_net *from = from_scratch ? NULL : t->init ? t->init : t->teacher;
+    few_params_init(&t->params, s->master, t->train.seed);
     if (from) {
-        if (from->params.count != s->count)
-            return few_fail(err, FEW_ECONFIG, "the %s's network differs from the student's",
-                            from == t->init ? "initial model" : "teacher");
-        memcpy(s->master, from->master, bytes);
-    } else {
-        few_params_init(&t->params, s->master, t->train.seed);
+        FEW_TRY(copy_weights(t, from, err));
     }
     for (int k = 0; k < s->n_ema; k++)
         memcpy(s->ema[k], s->master, bytes);
@@ -248,10 +259,20 @@ few_status few_trainer_start(few_trainer *t, bool from_scratch, few_error *err)
     if (o->ema.n > FEW_MAX_LISTED_EMA)
         return few_fail(err, FEW_ECONFIG, "train.ema lists %d averages, at most %d are possible",
                         o->ema.n, FEW_MAX_LISTED_EMA);
-    if (t->data.h != t->spec.height || t->data.w != t->spec.width || t->data.c != t->spec.channels)
-        return few_fail(err, FEW_ECONFIG, "the data are %dx%dx%d, the model makes %dx%dx%d",
-                        t->data.h, t->data.w, t->data.c, t->spec.height, t->spec.width,
-                        t->spec.channels);
+    const int channels = t->method->data_channels
+                             ? t->method->data_channels(t->method_options, &t->spec)
+                             : t->spec.channels;
+    if (t->data.h != t->spec.height || t->data.w != t->spec.width || t->data.c != channels)
+        return few_fail(err, FEW_ECONFIG, "the data are %dx%dx%d, %s %dx%dx%d", t->data.h,
+                        t->data.w, t->data.c,
+                        t->method->data_channels
+                            ? "this method wants trajectories (fewstep data trajectories) of"
+                            : "the model makes",
+                        t->spec.height, t->spec.width, channels);
+    if (t->method->data_channels && !few_dataset_is_float(&t->data))
+        return few_fail(err, FEW_ECONFIG,
+                        "method '%s' wants trajectories (fewstep data trajectories), not images",
+                        t->method->name);
     if (t->spec.classes > 0 && t->data.classes != t->spec.classes)
         return few_fail(err, FEW_ECONFIG, "the data have %d classes, the model knows %d",
                         t->data.classes, t->spec.classes);

@@ -78,8 +78,15 @@ static inline void rig_open(rig *r, const char *method, int steps, int64_t at,
             teachers = options[1];
     }
     make_net(&r->student, &r->config, shape, 11);
-    if (r->config.method->describe)
-        r->config.method->describe(r->config.method_options, &r->student.spec);
+    if (r->config.method->describe) {
+        if (r->config.method->describe(r->config.method_options, &r->student.spec, &err) != FEW_OK)
+            fail_msg("%s", err.text);
+        few_big_free(r->student.master, (size_t)r->student.params.count * sizeof(float));
+        few_params_free(&r->student.params); /* it may be another network now */
+        assert_int_equal(few_spec_params(&r->student.spec, &r->student.params, &err), FEW_OK);
+        r->student.master = few_big_alloc((size_t)r->student.params.count * sizeof(float));
+        few_params_init(&r->student.params, r->student.master, 11);
+    }
     char own[8];
     snprintf(own, sizeof own, "%s", r->config.model.prediction);
     set(&r->config, "model.prediction", teachers);
@@ -131,7 +138,6 @@ static inline void rig_open(rig *r, const char *method, int steps, int64_t at,
 /* Inputs drawn as the trainer draws them, but in double; then the reference run. */
 static inline void rig_run(rig *r)
 {
-    const int d = 4 * 4 * 2;
     few_error err = { 0 };
     r->value = few_calloc((size_t)r->g.n_tensors, sizeof *r->value);
     for (int k = 0; k < r->g.n_tensors; k++) {
@@ -142,6 +148,9 @@ static inline void rig_run(rig *r)
                 : t->set == FEW_SET_TARGET ? r->target.param + r->target_params.v[t->param].offset
                                            : r->frozen.param + r->teacher.params.v[t->param].offset;
     }
+    int d = 4 * 4 * 2;
+    if (r->ctx.method->data_channels)
+        d = 4 * 4 * r->ctx.method->data_channels(r->ctx.options, r->ctx.spec);
     double *x = give(r, "x"), *rng = give(r, "rng"), *label = give(r, "label"),
            *null = give(r, "null_label"), value[FEW_MAX_SCALARS];
     for (int i = 0; i < N; i++) {

@@ -72,6 +72,14 @@ static void start(few_trainer *t, const few_config *c)
         teacher->master = few_big_alloc((size_t)teacher->params.count * 4);
         few_params_init(&teacher->params, teacher->master, 5);
     }
+    if (c->method->data_channels) {
+        const char *path = temp_path("paths.safetensors");
+        const few_trajectories_options o = { .count = 24, .steps = 4, .states = 4, .workers = 1 };
+        few_dataset_close(&d);
+        if (few_trajectories_make(teacher, &o, path, &err) != FEW_OK ||
+            few_dataset_open(&d, path, &err) != FEW_OK)
+            fail_msg("%s", err.text);
+    }
     if (few_config_trainer_on(c, &d, teacher, t, &err) != FEW_OK ||
         few_trainer_start(t, false, &err) != FEW_OK)
         fail_msg("%s", err.text);
