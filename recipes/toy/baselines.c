@@ -31,11 +31,14 @@ static const struct {
     { "ct", 1, { 0.24, 0.19 } },   { "ict", 1, { 0.17, 0.15 } },     { "ect", 1, { 0.15, 0.165 } },
 };
 static const char *const mixtures[] = { "mixture", "mixture-2d" };
+static const double dsno_bound[] = { 0.035, 0.033 };
 enum { N_STUDENTS = FEW_COUNT(students), N_MIXTURES = FEW_COUNT(mixtures) };
+enum { TRAJECTORIES = 20000, STATES = 4 };
 
 struct table {
     const char *recipes, *runs; /* folders */
-    double floor[N_MIXTURES], teacher[N_MIXTURES], edm[N_MIXTURES], student[N_STUDENTS][N_MIXTURES];
+    double floor[N_MIXTURES], teacher[N_MIXTURES], edm[N_MIXTURES], dsno[N_MIXTURES],
+        student[N_STUDENTS][N_MIXTURES];
 };
 
 static int ascending(const void *a, const void *b)
@@ -66,19 +69,21 @@ static double distance(const float *a, const float *b, int c)
     return sum / POINTS / DIRECTIONS;
 }
 
-/* Train a recipe (of a student: with this teacher) and load what came out; *model is its file. */
-static few_status train(const struct table *y, const char *recipe, const char *mixture,
+/* Train a recipe on `data` (a student: with this teacher) and load what came out; *model is its
+ * file.
+ */
+static few_status train(const struct table *y, const char *recipe, const char *data, int m,
                         const char *teacher, int steps, few_net *net, char **model, few_error *err)
 {
     char path[1024], folder[1024], number[16];
     const few_run_watch watch = { .fresh = true };
     few_config c;
     snprintf(path, sizeof path, "%s/%s.yaml", y->recipes, recipe);
-    snprintf(folder, sizeof folder, "%s/%s-%s", y->runs, recipe, mixture);
+    snprintf(folder, sizeof folder, "%s/%s-%d", y->runs, recipe, m);
     snprintf(number, sizeof number, "%d", steps);
     FEW_TRY(few_config_load(&c, path, NULL, err));
     few_status st = FEW_OK;
-    FEW_GOTO(few_config_set(&c, "data.path", mixture, "toy", err));
+    FEW_GOTO(few_config_set(&c, "data.path", data, "toy", err));
     if (teacher) {
         FEW_GOTO(few_config_set(&c, "student.steps", number, "toy", err));
         FEW_GOTO(few_config_set(&c, "student.teacher", teacher, "toy", err));
@@ -117,6 +122,28 @@ static few_status measure(const few_net *net, int steps, const float *truth, dou
     return st;
 }
 
+/* Operator learning has a teacher of its own, whose trajectories are its data. */
+static few_status learn_paths(struct table *y, int m, const float *truth, few_error *err)
+{
+    const few_trajectories_options o = {
+        .count = TRAJECTORIES, .steps = 4 * STATES, .states = STATES, .seed = 7
+    };
+    char paths[1024], *teacher = NULL, *student = NULL;
+    few_net net = { 0 };
+    few_status st = FEW_OK;
+    snprintf(paths, sizeof paths, "%s/paths-%d.safetensors", y->runs, m);
+    FEW_GOTO(train(y, "unet", mixtures[m], m, NULL, 0, &net, &teacher, err));
+    FEW_GOTO(few_trajectories_make(&net, &o, paths, err));
+    few_net_free(&net);
+    FEW_GOTO(train(y, "dsno", paths, m, teacher, 1, &net, &student, err));
+    st = measure(&net, 1, truth, &y->dsno[m], err);
+cleanup:
+    few_net_free(&net);
+    few_free(teacher);
+    few_free(student);
+    return st;
+}
+
 static few_status compare(struct table *y, int m, few_error *err)
 {
     few_dataset data;
@@ -126,21 +153,22 @@ static few_status compare(struct table *y, int m, few_error *err)
     FEW_TRY(few_dataset_open(&data, mixtures[m], err));
     const float *truth = data.points;
     y->floor[m] = distance(truth, truth + POINTS * data.c, data.c);
-    FEW_GOTO(train(y, "edm", mixtures[m], NULL, 0, &net, &student, err));
+    FEW_GOTO(train(y, "edm", mixtures[m], m, NULL, 0, &net, &student, err));
     FEW_GOTO(measure(&net, TEACHER_STEPS, truth, &y->edm[m], err));
     few_net_free(&net);
     few_free(student);
     student = NULL;
-    FEW_GOTO(train(y, "teacher", mixtures[m], NULL, 0, &teacher, &file, err));
+    FEW_GOTO(train(y, "teacher", mixtures[m], m, NULL, 0, &teacher, &file, err));
     FEW_GOTO(measure(&teacher, TEACHER_STEPS, truth, &y->teacher[m], err));
     for (int k = 0; k < N_STUDENTS; k++) {
-        FEW_GOTO(train(y, students[k].recipe, mixtures[m], file, students[k].steps, &net, &student,
-                       err));
+        FEW_GOTO(train(y, students[k].recipe, mixtures[m], m, file, students[k].steps, &net,
+                       &student, err));
         FEW_GOTO(measure(&net, students[k].steps, truth, &y->student[k][m], err));
         few_net_free(&net);
         few_free(student);
         student = NULL;
     }
+    st = learn_paths(y, m, truth, err);
 cleanup:
     few_dataset_close(&data);
     few_net_free(&teacher);
@@ -189,6 +217,13 @@ int main(int argc, char **argv)
                 wrong = 1;
             }
     }
+    printf("dsno           1        %.4f         %.4f\n", y.dsno[0], y.dsno[1]);
+    for (int m = 0; m < N_MIXTURES; m++)
+        if (!(y.dsno[m] < dsno_bound[m])) {
+            fprintf(stderr, "toy: dsno on %s: %.4f, must be below %g\n", mixtures[m], y.dsno[m],
+                    dsno_bound[m]);
+            wrong = 1;
+        }
     printf("\n%.0f s\n", few_now() - start);
     return wrong;
 }

@@ -202,16 +202,17 @@ static few_status write_sheet(struct run *r, few_error *err)
     float *images = few_malloc((size_t)(n * spec->height * spec->width * spec->channels) * 4);
     few_status st =
         folder && images ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a sheet");
+    if (st == FEW_OK)
+        st = few_sampler_options_make(s, &options, err);
     if (st == FEW_OK && !r->drawer) {
         const few_drawer_options o = { .precision = FEW_PRECISION_AUTO,
                                        .workers = t->train.threads,
-                                       .images = n };
+                                       .images = n,
+                                       .needs = few_sampler_needs(s, options) };
         st = few_drawer_create(spec, few_trainer_weights(t), &o, &r->drawer, err);
     }
     if (st == FEW_OK)
         st = few_drawer_weights(r->drawer, few_trainer_weights(t), err);
-    if (st == FEW_OK)
-        st = few_sampler_options_make(s, &options, err);
     if (st == FEW_OK) {
         const few_draw d = { .sampler = s,
                              .options = options,
