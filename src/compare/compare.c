@@ -49,7 +49,8 @@ static few_status configure(const few_compare *c, const few_cell *cell, few_conf
     FEW_TRY(few_config_load(out, cell->student->config, "mcd", err));
     few_status st = FEW_OK;
     FEW_GOTO(apply_settings(out, &cell->student->set, cell->student->label, err));
-    FEW_GOTO(few_config_set(out, "data.path", r->data, "data", err));
+    FEW_GOTO(few_config_set(out, "data.path", cell->student->data ? cell->student->data : r->data,
+                            "data", err));
     FEW_GOTO(few_config_set(out, "data.test", r->test, "test", err));
     FEW_GOTO(few_config_set(out, "student.teacher", teacher, "teacher", err));
     snprintf(number, sizeof number, "%d", cell->made_for);

@@ -28,6 +28,7 @@ static const few_option top[] = {
 static const few_option student[] = {
     ROW(few_compare_student, row, FEW_OPT_STRING, NULL, 0, 0, "of the table; none: the label"),
     ROW(few_compare_student, config, FEW_OPT_STRING, NULL, 0, 0, "configuration of the training"),
+    ROW(few_compare_student, data, FEW_OPT_STRING, NULL, 0, 0, "to train on, when not that of all"),
     ROW(few_compare_student, set, FEW_OPT_STRINGS, NULL, 0, 0, "settings over it"),
     ROW(few_compare_student, steps, FEW_OPT_INTS, "1,2,4,8", 1, 64, "students are made for"),
     ROW(few_compare_student, sampled, FEW_OPT_INTS, NULL, 1, 1000, "steps of their sampling"),

@@ -19,10 +19,11 @@
 enum { FEW_MAX_COMPARED = 32 }; /* students, and samplers */
 
 typedef struct few_compare_student {
-    char *label, *row, *config; /* row: of the table, and line of the plot */
-    few_strings set;            /* over the configuration */
-    few_ints steps;             /* that students are made for */
-    few_ints sampled;           /* steps they are sampled with; none: those they are made for */
+    char *label, *row, *config,
+        *data;        /* data: instead of the recipe's; row: of the table, and line of the plot */
+    few_strings set;  /* over the configuration */
+    few_ints steps;   /* that students are made for */
+    few_ints sampled; /* steps they are sampled with; none: those they are made for */
 } few_compare_student;
 
 typedef struct few_compare_sampler {
