@@ -17,21 +17,7 @@
 
 few_status few_overrides_apply(const few_overrides *o, few_config *c, few_error *err)
 {
-    few_strbuf one;
-    few_strbuf_init(&one);
-    few_status st = FEW_OK;
-    for (int k = 0; st == FEW_OK && few_next_setting(&o->set, &k, &one);) {
-        char key[128];
-        const char *equals = strchr(one.s, '=');
-        if (!equals || equals - one.s >= (ptrdiff_t)sizeof key) {
-            st = few_fail(err, FEW_EINVAL, "--set '%s' is not KEY=VALUE", one.s);
-            break;
-        }
-        snprintf(key, sizeof key, "%.*s", (int)(equals - one.s), one.s);
-        st = few_config_set(c, key, equals + 1, "--set", err);
-    }
-    few_strbuf_free(&one);
-    FEW_TRY(st);
+    FEW_TRY(few_config_set_all(c, &o->set, "--set", err));
     if (o->threads)
         c->train.threads = o->threads;
     if (o->precision)

@@ -14,25 +14,6 @@
 
 /* ---- configurations -------------------------------------------------------------------------*/
 
-static few_status apply_settings(few_config *c, const few_strings *set, const char *where,
-                                 few_error *err)
-{
-    few_strbuf one;
-    few_strbuf_init(&one);
-    few_status st = FEW_OK;
-    for (int k = 0; st == FEW_OK && few_next_setting(set, &k, &one);) {
-        char *equals = strchr(one.s, '=');
-        if (!equals) {
-            st = few_fail(err, FEW_ECONFIG, "%s: '%s' is not KEY=VALUE", where, one.s);
-            break;
-        }
-        *equals = 0;
-        st = few_config_set(c, one.s, equals + 1, where, err);
-    }
-    few_strbuf_free(&one);
-    return st;
-}
-
 /* The training of a cell: the student's configuration, for this number of images. */
 static few_status configure(const few_compare *c, const few_cell *cell, few_config *out,
                             few_error *err)
@@ -48,7 +29,7 @@ static few_status configure(const few_compare *c, const few_cell *cell, few_conf
     }
     FEW_TRY(few_config_load(out, cell->student->config, "mcd", err));
     few_status st = FEW_OK;
-    FEW_GOTO(apply_settings(out, &cell->student->set, cell->student->label, err));
+    FEW_GOTO(few_config_set_all(out, &cell->student->set, cell->student->label, err));
     FEW_GOTO(few_config_set(out, "data.path", cell->student->data ? cell->student->data : r->data,
                             "data", err));
     FEW_GOTO(few_config_set(out, "data.test", r->test, "test", err));

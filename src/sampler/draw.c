@@ -166,19 +166,18 @@ void few_drawer_report(const few_drawer *d, few_plan_report *r)
 
 /* ---- a group of images ----------------------------------------------------------------------*/
 
-/* Noise at t = 1 for images first.. of this seed. */
-static void draw_noise(const few_drawer *d, uint64_t seed, int64_t first, int64_t n, float *z)
+void few_draw_noise(uint64_t seed, int64_t first, int64_t n, int64_t pixels, float *z)
 {
     const uint32_t key[2] = { (uint32_t)seed, (uint32_t)(seed >> 32) };
     for (int64_t i = 0; i < n; i++) {
         const uint64_t index = (uint64_t)(first + i);
-        for (int64_t e = 0; e < d->pixels; e += 4) {
+        for (int64_t e = 0; e < pixels; e += 4) {
             const uint32_t counter[4] = { (uint32_t)(e / 4), FEW_RNG_NOISE, (uint32_t)(index >> 32),
                                           (uint32_t)index };
             double v[4];
             few_philox_normal(counter, key, v);
-            for (int64_t k = 0; k < 4 && e + k < d->pixels; k++)
-                z[i * d->pixels + e + k] = (float)v[k];
+            for (int64_t k = 0; k < 4 && e + k < pixels; k++)
+                z[i * pixels + e + k] = (float)v[k];
         }
     }
 }
@@ -316,7 +315,7 @@ few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *i
         if (o->noise)
             memcpy(d->z[0], o->noise + at * d->pixels, (size_t)(m * d->pixels) * sizeof(float));
         else
-            draw_noise(d, o->seed, o->first + at, m, d->z[0]);
+            few_draw_noise(o->seed, o->first + at, m, d->pixels, d->z[0]);
         if (o->sampler->adaptive) {
             FEW_TRY(few_draw_adaptive(d, o, o->first + at, m, at * taken, n * taken,
                                       images + at * d->pixels, &evaluated, err));

@@ -46,6 +46,10 @@ typedef struct few_draw {
 few_status few_drawer_draw(few_drawer *d, const few_draw *o, int64_t n, float *images,
                            few_error *err);
 
+/* Noise at t = 1 for images first.. of this seed: z [n, pixels], what few_drawer_draw begins with.
+ */
+void few_draw_noise(uint64_t seed, int64_t first, int64_t n, int64_t pixels, float *z);
+
 /* Network evaluations of an image, without guidance (few_sampler_evaluations of them). */
 int few_draw_evaluations(const few_draw *o);
 

@@ -244,6 +244,25 @@ few_status few_config_set(few_config *c, const char *key, const char *text, cons
                     where, key);
 }
 
+few_status few_config_set_all(few_config *c, const few_strings *set, const char *where,
+                              few_error *err)
+{
+    few_strbuf one;
+    few_strbuf_init(&one);
+    few_status st = FEW_OK;
+    for (int k = 0; st == FEW_OK && few_next_setting(set, &k, &one);) {
+        char *equals = strchr(one.s, '=');
+        if (!equals) {
+            st = few_fail(err, FEW_EINVAL, "%s '%s' is not KEY=VALUE", where, one.s);
+            break;
+        }
+        *equals = 0;
+        st = few_config_set(c, one.s, equals + 1, where, err);
+    }
+    few_strbuf_free(&one);
+    return st;
+}
+
 /* ---- writing --------------------------------------------------------------------------------*/
 
 static void write_values(few_strbuf *out, const few_option *table, const void *target)

@@ -49,6 +49,9 @@ few_status few_config_load(few_config *c, const char *path, const char *method, 
 /* Set one option as "section.key" from text; `where` is for messages. */
 few_status few_config_set(few_config *c, const char *key, const char *text, const char *where,
                           few_error *err);
+/* The same for a list of "section.key=text". Fails: FEW_EINVAL where one has no '='. */
+few_status few_config_set_all(few_config *c, const few_strings *set, const char *where,
+                              few_error *err);
 /* The complete configuration as YAML that loads back to the same. */
 few_status few_config_write(const few_config *c, few_strbuf *out, few_error *err);
 /* Keys whose values differ, "section.key (a, now b)" each, comma between; empty when none do. */

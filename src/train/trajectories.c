@@ -2,7 +2,6 @@
 #include "train/trajectories.h"
 
 #include "base/alloc.h"
-#include "base/philox.h"
 #include "sampler/draw.h"
 
 #include <inttypes.h>
@@ -44,26 +43,10 @@ static void keep(const struct maker *m, const float *z, int k, int64_t first, in
                (size_t)m->channels * sizeof(float));
 }
 
-static void noise(const struct maker *m, int64_t first, int64_t n)
-{
-    const uint32_t seed[2] = { (uint32_t)m->o->seed, (uint32_t)(m->o->seed >> 32) };
-    const int64_t pixels = m->image * m->channels;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t e = 0; e < pixels; e += 4) {
-            const uint64_t index = (uint64_t)(first + i);
-            const uint32_t counter[4] = { (uint32_t)(e / 4), FEW_RNG_NOISE, (uint32_t)(index >> 32),
-                                          (uint32_t)index };
-            double v[4];
-            few_philox_normal(counter, seed, v);
-            for (int64_t k = 0; k < 4 && e + k < pixels; k++)
-                m->z[0][i * pixels + e + k] = (float)v[k];
-        }
-}
-
 static few_status make_group(struct maker *m, int64_t first, int64_t n, few_error *err)
 {
     const int each = m->o->steps / m->o->states;
-    noise(m, first, n);
+    few_draw_noise(m->o->seed, first, n, m->image * m->channels, m->z[0]);
     keep(m, m->z[0], 0, first, n);
     for (int k = 0; k < m->o->states; k++) {
         const few_draw draw = { .sampler = &few_sampler_ddim,
