@@ -70,7 +70,7 @@ def angle(schedule, t):
     return np.arctan(np.exp(-log_snr(schedule, t) / 2))
 
 
-def scheduler_config(schedule, parameterization, time_scale):
+def scheduler_config(schedule, parameterization, time_scale, clip=False):
     """The constructor arguments of a DDIMScheduler that walks `schedule`."""
     if parameterization not in PREDICTION:
         raise Refused(f"parameterization '{parameterization}' has no counterpart in DDIMScheduler")
@@ -78,7 +78,7 @@ def scheduler_config(schedule, parameterization, time_scale):
     betas = 1 - alpha2 / np.concatenate([[1.0], alpha2[:-1]])
     return dict(num_train_timesteps=time_scale, trained_betas=betas.tolist(),
                 prediction_type=PREDICTION[parameterization], timestep_spacing="trailing",
-                set_alpha_to_one=True, clip_sample=False)
+                set_alpha_to_one=True, clip_sample=clip)
 
 
 def sample(scheduler, network, z, steps):
@@ -87,7 +87,8 @@ def sample(scheduler, network, z, steps):
         raise Refused(f"{steps} steps do not divide {scheduler.config.num_train_timesteps}")
     scheduler.set_timesteps(steps)
     for k in scheduler.timesteps:
-        z = scheduler.step(network(z, k), k, z).prev_sample
+        z = scheduler.step(network(z, k), k, z,
+                           use_clipped_model_output=scheduler.config.clip_sample).prev_sample
     return z
 
 
@@ -126,7 +127,7 @@ def sample_checkpoint(path, noise, steps=None, batch=16):
         raise Refused(f"'{path}' does not say for how many steps it is; give --steps")
     scheduler = diffusers.DDIMScheduler(**scheduler_config(
         meta.get("schedule", {}), meta.get("parameterization", "v"),
-        int(meta.get("time_scale", 1024))))
+        int(meta.get("time_scale", 1024)), bool(meta.get("clip"))))
     z = torch.from_numpy(np.ascontiguousarray(noise, np.float32)).permute(0, 3, 1, 2)
     labels = class_labels(meta, model, len(z))
     images = []

@@ -60,6 +60,10 @@ int few_cli_signal(void);
  * caller frees it. */
 few_status few_cli_model_path(const char *run_or_file, char **path, few_error *err);
 
+/* Where unfinished work is kept, such as evaluations: $XDG_CACHE_HOME/fewstep or ~/.cache/fewstep,
+ * which may not be there yet. NULL without either or out of memory; the caller frees it. */
+char *few_cli_cache_folder(void);
+
 /* The images of a .npy, float32 [N,H,W,C] of the model's size, that sampling starts from; the first
  * `count` of them, or all (0). The caller frees *z, [*n,h,w,c]. */
 few_status few_cli_load_noise(const char *path, const few_spec *spec, int64_t count, float **z,

@@ -36,6 +36,14 @@ few_status few_cli_model_path(const char *run_or_file, char **path, few_error *e
     return *path ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory");
 }
 
+char *few_cli_cache_folder(void)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (cache && cache[0] == '/') /* a relative one is to be ignored, says the XDG specification */
+        return few_path_join(cache, "fewstep");
+    return home && *home ? few_path_join(home, ".cache/fewstep") : NULL;
+}
+
 few_status few_cli_load_noise(const char *path, const few_spec *s, int64_t count, float **z,
                               int64_t *n, few_error *err)
 {

@@ -23,6 +23,7 @@ struct options {
     double guidance, from;
     few_strings set;
     int times;
+    bool clip;
 };
 
 static const few_option table[] = {
@@ -38,6 +39,8 @@ static const few_option table[] = {
     { "seed", FEW_OPT_U64, offsetof(struct options, seed), "0", 0, 0, "of the noise", NULL },
     { "guidance", FEW_OPT_DOUBLE, offsetof(struct options, guidance), "0", 0, 100,
       "strength of guidance", NULL },
+    { "clip", FEW_OPT_BOOL, offsetof(struct options, clip), "false", 0, 0,
+      "hold the network's prediction of x in [-1, 1] (some students ask for it themselves)", NULL },
     { "noise", FEW_OPT_STRING, offsetof(struct options, noise), NULL, 0, 0,
       "FILE.npy with float32 noise [N,H,W,C] at t = 1 (or --from) to start from", NULL },
     { "from", FEW_OPT_DOUBLE, offsetof(struct options, from), "1", 0, 1,
@@ -92,14 +95,20 @@ static char *find_pack(const char *given, const char *run, bool test, const char
 int few_cli_eval_progress(void *user, int64_t done, int64_t total)
 {
     few_progress *p = user;
-    p->total = total;
+    if (p->total != total) { /* the first word of it: what is there already took no time */
+        p->total = total;
+        few_progress_resume(p, done);
+    }
     few_progress_update(p, done, NULL);
     return few_cli_signal();
 }
 
 static int failed(const few_error *err)
 {
-    return few_cli_signal() ? 128 + few_cli_signal() : few_cli_fail(err);
+    if (!few_cli_signal())
+        return few_cli_fail(err);
+    few_cli_say("%s", err->text);
+    return 128 + few_cli_signal();
 }
 
 /* ---- errors by time -------------------------------------------------------------------------*/
@@ -142,6 +151,7 @@ struct evaluation {
     void **sampler_options;
     char **path;
     float *noise; /* [samples,h,w,c], or NULL */
+    char *keep;   /* folder of unfinished evaluations, or NULL */
     int n;
 };
 
@@ -214,6 +224,7 @@ static few_status evaluate(struct evaluation *e, int k, few_error *err)
                                        .draw = e->row[k].draw,
                                        .precision = few_precision_named(e->o->precision),
                                        .workers = e->o->threads,
+                                       .keep = e->keep,
                                        .progress = few_cli_eval_progress,
                                        .user = &bar };
     const few_status st =
@@ -283,6 +294,7 @@ static few_status evaluate_all(struct evaluation *e, char **args, few_error *err
     for (int k = 0; k < e->n; k++) {
         FEW_TRY(few_cli_model_path(args[k], &e->path[k], err));
         FEW_TRY(few_net_load(&e->net[k], e->path[k], err));
+        e->net[k].spec.clip |= e->o->clip;
         if (k == 0 && e->o->noise)
             FEW_TRY(few_cli_load_noise(e->o->noise, &e->net[0].spec, e->o->samples, &e->noise,
                                        &noises, err));
@@ -343,7 +355,8 @@ static int run(const void *options, int n_args, char **args)
                             .net = few_calloc(n, sizeof(few_net)),
                             .row = few_calloc(n, sizeof(few_quality_row)),
                             .sampler_options = few_calloc(n, sizeof(void *)),
-                            .path = few_calloc(n, sizeof(char *)) };
+                            .path = few_calloc(n, sizeof(char *)),
+                            .keep = few_cli_cache_folder() };
     few_status st = e.net && e.row && e.sampler_options && e.path
                         ? evaluate_all(&e, args, &err)
                         : few_fail(&err, FEW_ENOMEM, "out of memory for an evaluation");
@@ -362,6 +375,7 @@ static int run(const void *options, int n_args, char **args)
             few_free(e.path[k]);
     }
     few_free(e.noise);
+    few_free(e.keep);
     few_free(e.net);
     few_free(e.row);
     few_free(e.sampler_options);
@@ -385,7 +399,11 @@ const few_command few_command_eval = {
         "small classifier in whose features the distance is taken. The third measures how far a\n"
         "diffusion model's prediction is from the data, by time, and writes a copy of it with "
         "that\n"
-        "table, for aDDIM (--sampler addim --set x_var=table).\n",
+        "table, for aDDIM (--sampler addim --set x_var=table).\n"
+        "An evaluation that is stopped or killed goes on where it was (to the last minute) when "
+        "it\n"
+        "is asked for again; it is kept in $XDG_CACHE_HOME/fewstep (~/.cache/fewstep) until "
+        "then.\n",
     .options = table,
     .options_size = sizeof(struct options),
     .min_args = 1,

@@ -36,7 +36,8 @@ static void print_text(const few_net *n, const char *path, const json_t *o)
            s->channels == 1 ? "" : "s");
     printf("  network      %s, %" PRId64 " parameters in %d tensors\n", s->network->name,
            (int64_t)json_integer_value(json_object_get(o, "parameters")), n->params.n);
-    printf("  predicts     %s\n", s->prediction.kind->name);
+    printf("  predicts     %s%s\n", s->prediction.kind->name,
+           s->clip ? ", x held in [-1, 1] when sampling" : "");
     char *schedule = json_dumps(json_object_get(o, "schedule"), JSON_COMPACT);
     printf("  schedule     %s\n", schedule ? schedule : "");
     free(schedule);

@@ -22,7 +22,7 @@ struct options {
     char *class, *sampler, *noise, *output, *precision;
     double guidance, from, to;
     few_strings set;
-    bool raw;
+    bool raw, clip;
 };
 
 static const few_option table[] = {
@@ -52,6 +52,8 @@ static const few_option table[] = {
       "time to stop at; with --raw what is left to denoise is kept", NULL },
     { "raw", FEW_OPT_BOOL, offsetof(struct options, raw), "false", 0, 0,
       "write float32 before clamping (.npy only)", NULL },
+    { "clip", FEW_OPT_BOOL, offsetof(struct options, clip), "false", 0, 0,
+      "hold the network's prediction of x in [-1, 1] (some students ask for it themselves)", NULL },
     { "columns", FEW_OPT_INT, offsetof(struct options, columns), "0", 0, 4096,
       "of the sheet; 0: square", NULL },
     { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all",
@@ -256,6 +258,7 @@ static int run(const void *options, int n_args, char **args)
     few_status st = few_cli_model_path(args[0], &path, &err);
     if (st == FEW_OK)
         st = few_net_load(&j.net, path, &err);
+    j.net.spec.clip |= j.o->clip;
     if (st == FEW_OK)
         st = load_noise(&j, &err);
     if (st == FEW_OK)

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/thread.h"
 #include "train/run.h"
 #include "train/state.h"
@@ -10,7 +11,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
 /* ---- configurations -------------------------------------------------------------------------*/
 
@@ -79,8 +79,7 @@ static few_status key_of(const few_compare *c, const few_cell *cell, char key[33
         for (int k = 0; k < cell->sampler->set.n; k++)
             few_strbuf_addf(&b, " %s", cell->sampler->set.v[k]);
     }
-    const XXH128_hash_t h = XXH3_128bits(b.s, b.n);
-    snprintf(key, 33, "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64, (uint64_t)h.low64);
+    few_hash_text(b.s, b.n, key);
     few_strbuf_free(&b);
     return st;
 }
@@ -255,15 +254,18 @@ static few_status measure(few_compare *c, few_cell *cell, int64_t *evaluations, 
     few_draw draw;
     few_evaluation e;
     void *options;
+    char *cells;
     if (!c->reference.test.n)
         FEW_TRY(
             few_real_make(&c->reference, c->features, c->test, c->train, c->recipe.samples, err));
     FEW_TRY(few_compare_net(c, cell, &net, err));
     few_status st = few_compare_draw(c, cell, &net, &draw, &options, err);
     if (st == FEW_OK) {
+        cells = few_path_join(c->folder, "cells"); /* NULL: nothing is kept */
         const few_evaluation_options o = { .samples = c->recipe.samples,
                                            .draw = draw,
                                            .workers = c->threads,
+                                           .keep = cells,
                                            .progress = on_evaluation,
                                            .user = (void *)(uintptr_t)c->watch };
         *evaluations = c->recipe.samples * few_draw_evaluations(&draw);
@@ -271,6 +273,7 @@ static few_status measure(few_compare *c, few_cell *cell, int64_t *evaluations, 
         st = few_evaluate(&net, c->features, &c->reference, &o, &e, err);
         c->watch->end(c->watch->user);
         few_sampler_options_free(draw.sampler, options);
+        few_free(cells);
     }
     if (st == FEW_OK) {
         cell->fd = e.fd;

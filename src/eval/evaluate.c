@@ -6,13 +6,16 @@
 #include "base/philox.h"
 #include "base/thread.h"
 #include "eval/frechet.h"
+#include "eval/unfinished.h"
 #include "image/image.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { GROUP = 512 };
+static const double keep_every = 60; /* seconds */
 
 /* ---- moments --------------------------------------------------------------------------------*/
 
@@ -104,45 +107,130 @@ static int relay_progress(void *user, int64_t done, int64_t total)
     return r->o->progress ? r->o->progress(r->o->user, r->before + done, r->total) : 0;
 }
 
-static few_status sample_moments(const few_net *net, few_features *f,
-                                 const few_evaluation_options *o, few_moments *out, double *seconds,
-                                 int64_t *evaluated, few_error *err)
+/* Images drawn at once: as many as are evaluated in some seconds, for what is stopped in between
+ * is lost. */
+static int64_t group_size(const few_evaluation_options *o)
 {
-    const few_drawer_options po = { .precision = o->precision,
-                                    .workers = o->workers,
-                                    .images = o->samples < GROUP ? o->samples : GROUP,
-                                    .guidance = o->draw.guidance != 0,
-                                    .needs = few_sampler_needs(o->draw.sampler, o->draw.options) };
-    struct relay relay = { o, 0, o->samples * few_draw_evaluations(&o->draw) };
-    few_drawer *d = NULL;
-    struct bench b;
-    few_status st = FEW_OK;
-    FEW_TRY(bench_init(&b, f, err));
-    *seconds = 0;
-    *evaluated = 0;
-    FEW_GOTO(few_drawer_create(&net->spec, net->master, &po, &d, err));
-    for (int64_t at = 0; at < o->samples; at += GROUP) {
-        const int64_t m = o->samples - at < GROUP ? o->samples - at : GROUP;
+    int64_t n = GROUP;
+    while (n > 64 && n * few_draw_evaluations(&o->draw) > 1 << 14)
+        n /= 2;
+    return n < o->samples ? n : o->samples;
+}
+
+/* All that the samples depend on, in words. Their number is not among it: the first ones of more
+ * are the same. */
+static few_status describe(const few_net *net, const few_features *f,
+                           const few_evaluation_options *o, few_strbuf *text, few_error *err)
+{
+    const few_draw *d = &o->draw;
+    json_t *spec = few_spec_to_json(&net->spec);
+    json_t *settings = d->sampler->options && d->options
+                           ? few_options_to_json(d->sampler->options, d->options)
+                           : json_object();
+    char *a = spec ? json_dumps(spec, JSON_SORT_KEYS) : NULL;
+    char *b = settings ? json_dumps(settings, JSON_SORT_KEYS) : NULL;
+    char noise[FEW_HASH_TEXT] = "";
+    const size_t pixels =
+        (size_t)net->spec.height * (size_t)net->spec.width * (size_t)net->spec.channels;
+    if (d->noise)
+        few_hash_text(d->noise, (size_t)o->samples * pixels * sizeof(float), noise);
+    few_strbuf_addf(text, "%s\n%s\n%s\n%s\n%s %s\n", FEW_VERSION, few_features_hash(f), net->hash,
+                    a ? a : "", d->sampler->name, b ? b : "");
+    few_strbuf_addf(text, "%d %d %d %llu %lld %.17g %s %d\n", d->steps, d->begin, d->end,
+                    (unsigned long long)d->seed, (long long)d->first, d->guidance, noise,
+                    (int)o->precision);
+    const bool failed = !a || !b || text->failed;
+    free(a);
+    free(b);
+    json_decref(spec);
+    json_decref(settings);
+    return failed ? few_fail(err, FEW_ENOMEM, "out of memory for an evaluation") : FEW_OK;
+}
+
+/* One that was stopped says what is lost. */
+static few_status stopped(const few_unfinished *u, const struct bench *b, int64_t samples,
+                          few_error *err)
+{
+    few_error why = { 0 };
+    if (!u->path || b->stats.n == 0)
+        return FEW_ECANCELED;
+    if (few_unfinished_save(u, &b->stats, &why) != FEW_OK)
+        return few_fail(err, FEW_ECANCELED,
+                        "stopped after %lld of %lld images, which could not be kept: %s",
+                        (long long)b->stats.n, (long long)samples, why.text);
+    return few_fail(err, FEW_ECANCELED,
+                    "stopped; the same command goes on after %lld of %lld images",
+                    (long long)b->stats.n, (long long)samples);
+}
+
+/* Draw the samples that are not there yet. */
+static few_status draw_rest(struct bench *b, few_drawer *d, const few_evaluation_options *o,
+                            few_unfinished *u, few_error *err)
+{
+    const int64_t each = few_draw_evaluations(&o->draw), group = group_size(o);
+    struct relay relay = { o, 0, o->samples * each };
+    double kept = few_now();
+    while (b->stats.n < o->samples) {
+        const int64_t at = b->stats.n, m = o->samples - at < group ? o->samples - at : group;
         few_draw draw = o->draw;
         draw.first = at;
         draw.label = NULL; /* index mod classes: uniform */
         if (draw.noise)
-            draw.noise += at * b.pixels;
+            draw.noise += at * b->pixels;
         draw.progress = relay_progress;
         draw.user = &relay;
         int64_t now = 0;
         draw.evaluated = &now;
-        relay.before = at * few_draw_evaluations(&o->draw);
+        relay.before = at * each;
         const double start = few_now();
-        FEW_GOTO(few_drawer_draw(d, &draw, m, b.images, err));
-        *seconds += few_now() - start;
-        *evaluated += now;
-        for (int64_t i = 0; i < m * b.pixels; i++)
-            b.bytes[i] = few_byte_from_float(b.images[i]);
-        FEW_GOTO(add(&b, m, err));
+        const few_status st = few_drawer_draw(d, &draw, m, b->images, err);
+        if (st != FEW_OK)
+            return st == FEW_ECANCELED ? stopped(u, b, o->samples, err) : st;
+        u->seconds += few_now() - start;
+        u->evaluated += now;
+        for (int64_t i = 0; i < m * b->pixels; i++)
+            b->bytes[i] = few_byte_from_float(b->images[i]);
+        FEW_TRY(add(b, m, err));
+        few_error ignored; /* a full disk is no reason to stop; stopping tries again, and says so */
+        if (few_now() - kept > keep_every) {
+            few_unfinished_save(u, &b->stats, &ignored);
+            kept = few_now();
+        }
     }
-    st = few_stats_finish(&b.stats, out, err);
+    return FEW_OK;
+}
+
+static few_status sample_moments(const few_net *net, few_features *f,
+                                 const few_evaluation_options *o, few_moments *out,
+                                 few_evaluation *e, few_error *err)
+{
+    const few_drawer_options po = { .precision = o->precision,
+                                    .workers = o->workers,
+                                    .images = group_size(o),
+                                    .guidance = o->draw.guidance != 0,
+                                    .needs = few_sampler_needs(o->draw.sampler, o->draw.options) };
+    few_drawer *d = NULL;
+    few_unfinished u = { 0 };
+    few_strbuf text;
+    struct bench b;
+    few_status st = FEW_OK;
+    FEW_TRY(bench_init(&b, f, err));
+    few_strbuf_init(&text);
+    FEW_GOTO(describe(net, f, o, &text, err));
+    FEW_GOTO(few_unfinished_begin(&u, o->keep, text.s, o->samples, &b.stats, err));
+    e->resumed = b.stats.n;
+    if (e->resumed && o->progress)
+        o->progress(o->user, e->resumed * few_draw_evaluations(&o->draw),
+                    o->samples * few_draw_evaluations(&o->draw));
+    FEW_GOTO(few_drawer_create(&net->spec, net->master, &po, &d, err));
+    FEW_GOTO(draw_rest(&b, d, o, &u, err));
+    FEW_GOTO(few_stats_finish(&b.stats, out, err));
+    few_unfinished_remove(&u);
+    e->seconds = u.seconds;
+    e->nfe = (double)u.evaluated / (double)o->samples * (o->draw.guidance != 0 ? 2 : 1);
 cleanup:
+    few_unfinished_free(&u);
+    few_strbuf_free(&text);
     few_drawer_free(d);
     bench_free(&b);
     return st;
@@ -183,19 +271,17 @@ few_status few_evaluate(const few_net *net, few_features *f, const few_real *aga
     few_moments have = { 0 };
     few_frechet_terms terms;
     few_status st = FEW_OK;
-    int64_t evaluated;
     memset(out, 0, sizeof *out);
     if (o->samples < 2)
         return few_fail(err, FEW_EINVAL, "a distance needs 2 samples or more, better 10000");
     FEW_TRY(check_size(f, net->spec.height, net->spec.width, net->spec.channels, "the model", err));
-    FEW_GOTO(sample_moments(net, f, o, &have, &out->seconds, &evaluated, err));
+    FEW_GOTO(sample_moments(net, f, o, &have, out, err));
     FEW_GOTO(few_frechet(&have, &against->test, &terms, err));
     out->fd = terms.value;
     out->floor = against->floor;
     out->train = against->train;
     out->samples = have.n;
     out->reference = against->test.n;
-    out->nfe = (double)evaluated / (double)o->samples * (o->draw.guidance != 0 ? 2 : 1);
     out->images_per_second = (double)o->samples / (out->seconds + 1e-9);
     snprintf(out->reference_hash, sizeof out->reference_hash, "%s", against->hash);
     snprintf(out->features_hash, sizeof out->features_hash, "%s", few_features_hash(f));

@@ -13,6 +13,8 @@ typedef struct few_evaluation_options {
     few_draw draw; /* sampler, options, steps, begin, end, seed, guidance, noise [samples,h,w,c] */
     few_precision precision;
     int workers;
+    const char *keep; /* folder for what is there when it stops: once a minute, and when canceled;
+                       * the same evaluation then goes on from there. NULL: none */
     few_progress_fn progress; /* network evaluations done and in all */
     void *user;
 } few_evaluation_options;
@@ -20,6 +22,7 @@ typedef struct few_evaluation_options {
 typedef struct few_evaluation {
     double fd, floor;
     int64_t samples, reference, train; /* how many images each set had */
+    int64_t resumed;                   /* of the samples: from an earlier, unfinished evaluation */
     double nfe;                        /* network evaluations for one image, on average */
     double seconds, images_per_second; /* of sampling alone */
     char reference_hash[33], features_hash[33];

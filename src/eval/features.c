@@ -5,6 +5,7 @@
 #include "eval/features.h"
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/philox.h"
 #include "base/safetensors.h"
 #include "nn/classifier.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 enum { SLICE = 16, GROUP = 512 };
 
@@ -103,10 +103,8 @@ few_status few_features_load(const char *path, int workers, few_features **out, 
         if (st == FEW_OK)
             XXH3_128bits_update(hash, f->master + p->offset, (size_t)p->count * sizeof(float));
     }
-    const XXH128_hash_t h = XXH3_128bits_digest(hash);
+    few_hash_digest(hash, f->hash);
     XXH3_freeState(hash);
-    snprintf(f->hash, sizeof f->hash, "%016llx%016llx", (unsigned long long)h.high64,
-             (unsigned long long)h.low64);
     if (st == FEW_OK)
         st = few_backend_cpu.params(f->plan, 0, f->master, err);
 cleanup:

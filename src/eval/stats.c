@@ -15,8 +15,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROWS = 256 };
-
 static few_status check_dim(int d, few_error *err)
 {
     if (d < 1 || d > FEW_STATS_MAX_DIM)
@@ -57,7 +55,7 @@ few_status few_stats_init(few_stats *s, int d, few_error *err)
     s->d = d;
     s->shift = few_calloc((size_t)d, sizeof *s->shift);
     s->mean = few_calloc((size_t)d, sizeof *s->mean);
-    s->block = few_calloc((size_t)d * (ROWS + 1), sizeof *s->block);
+    s->block = few_calloc((size_t)d * (FEW_STATS_ROWS + 1), sizeof *s->block);
     s->scatter = few_big_alloc(square_bytes(d));
     if (s->shift && s->mean && s->block && s->scatter)
         return FEW_OK;
@@ -98,7 +96,7 @@ static void flush(few_stats *s)
         const double mean = sum / rows;
         for (size_t i = 0; i < (size_t)rows; i++)
             column[i * d] -= mean;
-        s->block[(size_t)rows * d + j] = mean; /* row ROWS exists for this */
+        s->block[(size_t)rows * d + j] = mean; /* row FEW_STATS_ROWS exists for this */
     }
     cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, s->d, rows, 1.0, s->block, s->d, 1.0,
                 s->scatter, s->d);
@@ -117,7 +115,7 @@ static few_status not_finite(int64_t at, int d, few_error *err)
 /* Where a row goes that is added next; takes in a full block first. */
 static double *next_row(few_stats *s)
 {
-    if (s->filled == ROWS)
+    if (s->filled == FEW_STATS_ROWS)
         flush(s);
     s->n++;
     return s->block + (size_t)s->filled++ * (size_t)s->d;

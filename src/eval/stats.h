@@ -5,6 +5,7 @@
 #include "base/status.h"
 
 #define FEW_STATS_MAX_DIM 4096
+enum { FEW_STATS_ROWS = 256 }; /* features that wait until they are taken in together */
 
 /* Finished statistics of n features of d numbers. Owned: few_moments_free. */
 typedef struct few_moments {
@@ -18,14 +19,14 @@ typedef struct few_moments {
 few_status few_moments_init(few_moments *m, int d, few_error *err);
 void few_moments_free(few_moments *m);
 
-/* An accumulator; the fields are its own. Memory: d * d + 256 * d doubles.
+/* An accumulator; the fields are its own. Memory: d * d + FEW_STATS_ROWS * d doubles.
  * The same features in the same order give the same result however they are cut into batches. */
 typedef struct few_stats {
     int d, filled;   /* rows waiting in block */
     int64_t n;       /* features added, waiting ones included */
     double *shift;   /* [d] the first feature; everything below is relative to it */
     double *mean;    /* [d] of the features already taken in */
-    double *block;   /* [256,d] features waiting */
+    double *block;   /* [FEW_STATS_ROWS,d] features waiting */
     double *scatter; /* [d,d] sum of (x - mean)(x - mean)^T, upper triangle */
 } few_stats;
 

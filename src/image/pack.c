@@ -8,11 +8,11 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "image/catalog.h"
 #include "image/pack_file.h"
 
 #include <string.h>
-#include <xxhash.h>
 
 struct few_pack {
     few_map map;
@@ -190,9 +190,7 @@ static void name_data(few_pack_info *info)
     const int n =
         snprintf(text, sizeof text, "%s %s %lld %d %d %d", info->pixels_hash, info->labels_hash,
                  (long long)info->count, info->height, info->width, info->channels);
-    const XXH128_hash_t h = XXH3_128bits(text, (size_t)n);
-    snprintf(info->hash, sizeof info->hash, "%016llx%016llx", (unsigned long long)h.high64,
-             (unsigned long long)h.low64);
+    few_hash_text(text, (size_t)n, info->hash);
 }
 
 static few_status parse(few_pack *p, few_error *err)
@@ -266,9 +264,7 @@ int few_pack_label(const few_pack *p, int64_t i)
 static bool matches(const void *data, size_t n, const char *hex)
 {
     char text[33];
-    const XXH128_hash_t h = XXH3_128bits(data, n);
-    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)h.high64,
-             (unsigned long long)h.low64);
+    few_hash_text(data, n, text);
     return !strcmp(text, hex);
 }
 

@@ -3,12 +3,12 @@
  * longest values there can be to learn its length, and again over the place kept free. */
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "image/catalog.h"
 #include "image/pack_file.h"
 
 #include <errno.h>
 #include <string.h>
-#include <xxhash.h>
 
 struct few_pack_writer {
     few_atomic_file file;
@@ -138,19 +138,26 @@ few_status few_pack_writer_add(few_pack_writer *w, const uint8_t *pixels, int la
     return few_atomic_write(&w->file, pixels, w->image_n, err);
 }
 
-static json_t *hex_of(XXH128_hash_t h)
+static json_t *pixels_hash(const few_pack_writer *w)
 {
-    return json_sprintf("%016llx%016llx", (unsigned long long)h.high64,
-                        (unsigned long long)h.low64);
+    char text[FEW_HASH_TEXT];
+    few_hash_digest(w->hash, text);
+    return json_string(text);
+}
+
+static json_t *labels_hash(const few_pack_writer *w)
+{
+    char text[FEW_HASH_TEXT];
+    few_hash_text(w->labels, 4 * (size_t)w->n, text);
+    return json_string(text);
 }
 
 /* Put in what is known now, and write it over the place kept free. */
 static few_status write_head(few_pack_writer *w, few_error *err)
 {
     int bad = json_object_set_new(w->head, "count", json_integer(w->n));
-    bad |= json_object_set_new(w->head, "pixels_xxh3_128", hex_of(XXH3_128bits_digest(w->hash)));
-    bad |= w->n_classes > 0 ? json_object_set_new(w->head, "labels_xxh3_128",
-                                                  hex_of(XXH3_128bits(w->labels, 4 * (size_t)w->n)))
+    bad |= json_object_set_new(w->head, "pixels_xxh3_128", pixels_hash(w));
+    bad |= w->n_classes > 0 ? json_object_set_new(w->head, "labels_xxh3_128", labels_hash(w))
                             : json_object_del(w->head, "labels_xxh3_128");
     json_t *classes = json_object_get(w->head, "classes");
     for (int i = 0; i < w->n_classes; i++)

@@ -93,6 +93,12 @@ few_status few_mc_check(const few_method_ctx *c, few_error *err)
     return FEW_OK;
 }
 
+/* A prediction that is part of the target. */
+static few_val as_target(few_method_ctx *c, const few_mc_options *o, few_val x)
+{
+    return few_stop_gradient(c->g, o->clip ? few_clamp(c->g, x, -1, 1) : x);
+}
+
 /* k of aDDIM, per sample: sqrt(sigma_s^2 + D^2 x_var / mean(eps_T^2)). */
 static few_val addim_k(few_method_ctx *c, few_val x_var_term, few_val eps_T)
 {
@@ -102,16 +108,17 @@ static few_val addim_k(few_method_ctx *c, few_val x_var_term, few_val eps_T)
 }
 
 /* The teacher's prediction of x, guided: (1+g) f(c) - g f(null). *cond: the unguided one. */
-static few_val teacher_x(few_method_ctx *c, few_val z, int point, double guidance, few_val *cond)
+static few_val teacher_x(few_method_ctx *c, const few_mc_options *o, few_val z, int point,
+                         few_val *cond)
 {
     *cond = few_method_predict_x(c, FEW_SET_TEACHER, z, point, c->label);
     few_val x = *cond;
-    if (guidance > 0) {
+    if (o->guidance > 0) {
         const few_val null = few_method_predict_x(c, FEW_SET_TEACHER, z, point, c->null_label);
-        x = few_add(c->g, few_affine(c->g, *cond, 1 + guidance, 0),
-                    few_affine(c->g, null, -guidance, 0));
+        x = few_add(c->g, few_affine(c->g, *cond, 1 + o->guidance, 0),
+                    few_affine(c->g, null, -o->guidance, 0));
     }
-    return few_stop_gradient(c->g, x);
+    return as_target(c, o, x);
 }
 
 few_val few_mc_build(few_method_ctx *c, const few_mc_options *o, int self, bool distil)
@@ -126,13 +133,13 @@ few_val few_mc_build(few_method_ctx *c, const few_mc_options *o, int self, bool 
 
     few_val x_T = c->x, x_cond = c->x;
     if (distil)
-        x_T = teacher_x(c, z_t, TEACHER_T, o->guidance, &x_cond);
+        x_T = teacher_x(c, o, z_t, TEACHER_T, &x_cond);
     if (distil && !strcmp(o->teacher_step, "midpoint")) {
         few_val ignored;
         few_graph_label(g, "z_m");
         const few_val z_m =
             few_method_mix(c, 2, (few_val[]){ z_t, x_T }, (few_val[]){ k[Z_M_Z], k[Z_M_X] });
-        x_T = teacher_x(c, few_stop_gradient(g, z_m), TEACHER_M, o->guidance, &ignored);
+        x_T = teacher_x(c, o, few_stop_gradient(g, z_m), TEACHER_M, &ignored);
     }
 
     few_graph_label(g, "z_s");
@@ -150,7 +157,7 @@ few_val few_mc_build(few_method_ctx *c, const few_mc_options *o, int self, bool 
     const few_val z_s = few_stop_gradient(
         g, few_method_mix(c, 2, (few_val[]){ x_T, eps_T }, (few_val[]){ k[ALPHA_S], root }));
 
-    const few_val x_ref0 = few_stop_gradient(g, few_method_predict_x(c, self, z_s, S, c->label));
+    const few_val x_ref0 = as_target(c, o, few_method_predict_x(c, self, z_s, S, c->label));
     const few_val x_hat = few_method_predict_x(c, FEW_SET_LIVE, z_t, T, c->label);
 
     few_graph_label(g, "distance");

@@ -19,6 +19,7 @@ typedef struct few_mc_options {
     char *times;                     /* uniform, stratified */
     char *weight;                    /* v_norm, snr+1, trunc, one */
     double guidance;                 /* of the teacher (mcd) */
+    bool clip; /* hold the predictions that make the target in [-1, 1] (tract) */
 } few_mc_options;
 
 extern const char *const few_mc_scalars[];

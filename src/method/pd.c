@@ -19,6 +19,7 @@
 struct options {
     int from;
     char *teacher_step, *weight;
+    bool clip;
 };
 
 static const few_option table[] = {
@@ -28,8 +29,17 @@ static const few_option table[] = {
       "how the teacher makes its two steps", "ddim|addim" },
     { "weight", FEW_OPT_CHOICE, offsetof(struct options, weight), "trunc", 0, 0,
       "weight of a time: max(1, SNR); SNR + 1, the error of v; or one", "trunc|snr+1|one" },
+    { "clip", FEW_OPT_BOOL, offsetof(struct options, clip), "true", 0, 0,
+      "hold predictions in [-1, 1] when sampling", NULL },
     { .name = NULL },
 };
+
+static few_status describe(const void *options, few_spec *s, few_error *err)
+{
+    (void)err;
+    s->clip = ((const struct options *)options)->clip;
+    return FEW_OK;
+}
 
 enum {
     T,
@@ -204,6 +214,7 @@ const few_method few_method_pd = {
     .scalars = scalars,
     .check = check,
     .phase = phase,
+    .describe = describe,
     .build = build,
     .draw = draw,
 };

@@ -2,9 +2,8 @@
  * number of steps falls, 1024 -> 32 -> S say. A phase is multistep consistency distillation by DDIM
  * on the grid of its first number, with two differences: an average of the student (decay 0.5)
  * stands for it at s, and the distance is squared, weighted by max(1, SNR). The student of a phase
- * teaches the next.
- *
- * The authors' code clips every x to [-1, 1]; here nothing is clipped. */
+ * teaches the next. As in the authors' code every x but the student's own in the loss is held in
+ * [-1, 1], and so it is when the student is sampled. */
 #include "base/philox.h"
 #include "method/multistep_consistency.h"
 
@@ -27,8 +26,17 @@ static const few_option table[] = {
       "epsilon of the distance", NULL },
     { "weight", FEW_OPT_CHOICE, offsetof(struct options, mc.weight), "trunc", 0, 0,
       "weight of a time", "trunc|snr+1|v_norm|one" },
+    { "clip", FEW_OPT_BOOL, offsetof(struct options, mc.clip), "true", 0, 0,
+      "hold predictions in [-1, 1], in targets and when sampling", NULL },
     { .name = NULL },
 };
+
+static few_status describe(const void *options, few_spec *s, few_error *err)
+{
+    (void)err;
+    s->clip = ((const struct options *)options)->mc.clip;
+    return FEW_OK;
+}
 
 /* Steps at the end of phase k - 1, which are those of its teacher for phase k. */
 static int steps_before(const few_method_ctx *c, int k)
@@ -102,6 +110,7 @@ const few_method few_method_tract = {
     .check = check,
     .target_decay = self_decay,
     .phase = phase,
+    .describe = describe,
     .build = build,
     .draw = draw,
 };

@@ -4,13 +4,13 @@
 #include "model/checkpoint.h"
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/safetensors.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 void few_net_hash(const few_params *params, const float *master, char out[33])
 {
@@ -19,9 +19,8 @@ void few_net_hash(const few_params *params, const float *master, char out[33])
     for (int k = 0; k < params->n; k++)
         XXH3_128bits_update(s, master + params->v[k].offset,
                             (size_t)params->v[k].count * sizeof(float));
-    const XXH128_hash_t h = XXH3_128bits_digest(s);
+    few_hash_digest(s, out);
     XXH3_freeState(s);
-    snprintf(out, 33, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
 }
 
 void few_net_free(few_net *n)

@@ -56,6 +56,8 @@ json_t *few_spec_to_json(const few_spec *s)
     for (int k = 0; o && k < N_SIGMAS; k++)
         if (extra[k] > 0)
             json_object_set_new(o, sigmas[k], json_real(extra[k]));
+    if (o && s->clip)
+        json_object_set_new(o, "clip", json_true());
     if (o && s->x_error.n) {
         json_t *list = json_array();
         for (int k = 0; k < s->x_error.n; k++)
@@ -216,6 +218,7 @@ few_status few_spec_from_json(few_spec *s, const json_t *o, const char *where, f
     const json_t *scale = json_object_get(o, "time_scale");
     s->time_scale = json_is_number(scale) ? json_number_value(scale) : 1024;
     s->null_class = json_is_true(json_object_get(o, "null_class"));
+    s->clip = json_is_true(json_object_get(o, "clip"));
     FEW_GOTO(x_error(s, o, where, err));
     FEW_GOTO(text(o, "data_name", false, &s->data_name, where, err));
     FEW_GOTO(text(o, "data_hash", false, &s->data_hash, where, err));

@@ -20,6 +20,7 @@ typedef struct few_spec {
     double sigma_max;  /* noise per signal that a consistency model starts from; 0: that of t = 1 */
     double time_scale; /* time input = time_scale t - 1 */
     bool null_class;   /* the null class was trained, so guidance makes sense */
+    bool clip;         /* when sampling, x_hat is held in [-1, 1] */
     few_doubles x_error;         /* mean of (x - x_hat)^2 at times (k + 1) / n; n = 0: unknown */
     char *data_name, *data_hash; /* of the training set; NULL when unknown */
     json_t *history;             /* array: one object for each training that led here */

@@ -129,6 +129,11 @@ few_val few_affine(few_graph *g, few_val x, double a, double b)
     return APPLY(affine, NUMBERS(a, b), x);
 }
 
+few_val few_clamp(few_graph *g, few_val x, double low, double high)
+{
+    return APPLY(clamp, NUMBERS(low, high), x);
+}
+
 few_val few_lincomb(few_graph *g, int n, const few_val *x, const few_val *c, bool f32)
 {
     few_val in[FEW_MAX_IN];

@@ -74,6 +74,8 @@ few_val few_mul(few_graph *g, few_val a, few_val b);             /* F32 */
 few_val few_div(few_graph *g, few_val a, few_val b);             /* F32 */
 few_val few_sqrt(few_graph *g, few_val a);                       /* F32, a >= 0 */
 few_val few_affine(few_graph *g, few_val x, double a, double b); /* a x + b, any */
+/* min(max(x, low), high), any; no gradient. */
+few_val few_clamp(few_graph *g, few_val x, double low, double high);
 /* y[n,...] = sum_k c_k[n] x_k[n,...], 1 to 4 pairs; inputs x_0, c_0, x_1, c_1, ...; c_k[N] F32.
  * x_k any and mixed; the output is F32 when i[0] is 1, else of x_0's type. No gradient for c. */
 few_val few_lincomb(few_graph *g, int n, const few_val *x, const few_val *c, bool f32);

@@ -49,8 +49,10 @@ static void build(few_drawer *d)
         out = few_lincomb(g, 2, (few_val[]){ out, un }, (few_val[]){ s[GUIDE], s[UNGUIDE] }, true);
     }
     few_graph_label(g, "step");
-    const few_val x =
+    few_val x =
         few_lincomb(g, 2, (few_val[]){ z, out }, (few_val[]){ s[FROM_Z], s[FROM_OUT] }, true);
+    if (d->spec.clip)
+        x = few_clamp(g, x, -1, 1);
     const few_val eps =
         few_lincomb(g, 2, (few_val[]){ z, x }, (few_val[]){ s[EPS_Z], s[EPS_X] }, true);
     const few_val ms = few_affine(g, few_mean_square(g, eps), 1, 1e-20);

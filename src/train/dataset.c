@@ -3,12 +3,12 @@
 #include "train/dataset.h"
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/philox.h"
 #include "image/image.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
 enum { MIXTURE_POINTS = 65536, RANDOM_IMAGES = 256 };
 
@@ -34,9 +34,7 @@ static few_status open_mixture(few_dataset *d, const char *name, int numbers, fe
         if (numbers > 1)
             p[1] = (float)(u[1] < 0.3 ? 0.4 - 0.15 * z[1] : -0.3 - 0.1 * z[1]);
     }
-    const XXH128_hash_t h = XXH3_128bits(d->points, d->owned);
-    snprintf(d->hash, sizeof d->hash, "%016llx%016llx", (unsigned long long)h.high64,
-             (unsigned long long)h.low64);
+    few_hash_text(d->points, d->owned, d->hash);
     snprintf(d->name, sizeof d->name, "%s", name);
     return FEW_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/safetensors.h"
 
 #include <fcntl.h>
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 static const char *const files[] = { "model.safetensors", "state.safetensors" };
 
@@ -61,8 +61,7 @@ static few_status hash_file(const char *path, char out[33], int64_t *bytes, few_
 {
     few_map m;
     FEW_TRY(few_map_open(&m, path, err));
-    const XXH128_hash_t h = XXH3_128bits(m.data, m.n);
-    snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64, (uint64_t)h.low64);
+    few_hash_text(m.data, m.n, out);
     *bytes = (int64_t)m.n;
     few_map_close(&m);
     return FEW_OK;

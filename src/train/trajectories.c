@@ -2,13 +2,13 @@
 #include "train/trajectories.h"
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "sampler/draw.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 enum { GROUP = 256 };
 static const char key[] = "fewstep.trajectories";
@@ -71,9 +71,8 @@ static few_status write_file(const struct maker *m, const few_net *teacher, cons
     const few_spec *s = &teacher->spec;
     const int64_t shape[4] = { m->o->count, s->height, s->width, m->channels * (m->o->states + 1) };
     char hash[33];
-    const XXH128_hash_t h = XXH3_128bits(m->states, (size_t)(m->o->count * m->image) *
-                                                        (size_t)shape[3] * sizeof(float));
-    snprintf(hash, sizeof hash, "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64, (uint64_t)h.low64);
+    few_hash_text(m->states, (size_t)(m->o->count * m->image) * (size_t)shape[3] * sizeof(float),
+                  hash);
     json_t *o = json_pack("{s:s*, s:s, s:s, s:i, s:i, s:i, s:I}", "data", s->data_name, "hash",
                           hash, "teacher", teacher->hash, "classes", s->classes, "steps",
                           m->o->steps, "states", m->o->states, "seed", (json_int_t)m->o->seed);

@@ -285,6 +285,97 @@ static void a_figure_is_what_its_parts_say(void **state)
     few_pack_close(test);
 }
 
+static int stop_late(void *user, int64_t done, int64_t total)
+{
+    (void)user;
+    (void)total;
+    return done > 512; /* after the first group */
+}
+
+/* The one file in a folder, or NULL. */
+static const char *only_file(const char *folder)
+{
+    static char path[512];
+    few_error err = { 0 };
+    char **names;
+    int n;
+    if (few_list_folder(folder, &names, &n, &err) != FEW_OK)
+        return NULL;
+    assert_true(n <= 1);
+    if (n)
+        snprintf(path, sizeof path, "%s/%s", folder, names[0]);
+    few_free_names(names, n);
+    return n ? path : NULL;
+}
+
+static void a_stopped_evaluation_goes_on(void **state)
+{
+    (void)state;
+    few_pack *train = make_pack("train.few", 1, 2), *test = make_pack("test.few", 2, 2);
+    few_features_training o = { .epochs = 1, .batch = 32, .lr = 2e-3, .seed = 7, .workers = 1 };
+    few_features *f = train_features("f.safetensors", train, NULL, &o);
+    few_net n;
+    few_error err = { 0 };
+    few_evaluation whole, e;
+    make_model(&n, 2);
+    char *keep = few_strdup(temp_path("kept/deep"));
+    const few_evaluation_options in_one = {
+        .samples = 900,
+        .draw = { .sampler = few_sampler_find("multistep", &err), .steps = 1, .seed = 5 },
+        .precision = FEW_PRECISION_F32,
+        .workers = 1,
+    };
+    few_evaluation_options again = in_one, cut = in_one;
+    again.keep = cut.keep = keep;
+    cut.progress = stop_late;
+    assert_int_equal(evaluate(&n, f, test, NULL, &in_one, &whole, &err), FEW_OK);
+    assert_int_equal(whole.resumed, 0);
+    /* It says where it stopped, goes on from there, comes to the same figure, and cleans up. */
+    expect(evaluate(&n, f, test, NULL, &cut, &e, &err), FEW_ECANCELED, &err, "after 512 of 900");
+    assert_non_null(only_file(keep));
+    assert_int_equal(evaluate(&n, f, test, NULL, &again, &e, &err), FEW_OK);
+    assert_int_equal(e.resumed, 512);
+    assert_true(e.fd == whole.fd && e.nfe == whole.nfe && e.samples == 900);
+    assert_null(only_file(keep));
+    /* More samples have the same beginning; other noise, fewer samples, a damaged file do not. */
+    expect(evaluate(&n, f, test, NULL, &cut, &e, &err), FEW_ECANCELED, &err, "after 512 of 900");
+    char *kept = few_strdup(only_file(keep));
+    again.samples = 500;
+    assert_int_equal(evaluate(&n, f, test, NULL, &again, &e, &err), FEW_OK);
+    assert_int_equal(e.resumed, 0);
+    expect(evaluate(&n, f, test, NULL, &cut, &e, &err), FEW_ECANCELED, &err, "after 512 of 900");
+    again.samples = 900;
+    again.draw.seed = 6;
+    assert_int_equal(evaluate(&n, f, test, NULL, &again, &e, &err), FEW_OK);
+    assert_true(e.resumed == 0 && e.fd != whole.fd);
+    again.draw.seed = 5;
+    few_map m;
+    assert_int_equal(few_map_open(&m, kept, &err), FEW_OK);
+    uint8_t *bytes = few_malloc(m.n);
+    memcpy(bytes, m.data, m.n);
+    for (int k = 0; k < 8; k++) /* the last number: a covariance that is not finite */
+        bytes[m.n - 8 + (size_t)k] = 0xFF;
+    assert_int_equal(few_write_file(kept, bytes, m.n, &err), FEW_OK);
+    assert_int_equal(evaluate(&n, f, test, NULL, &again, &e, &err), FEW_OK);
+    assert_true(e.resumed == 0 && e.fd == whole.fd);
+    assert_int_equal(few_write_file(kept, bytes, m.n / 2, &err), FEW_OK);
+    assert_int_equal(evaluate(&n, f, test, NULL, &again, &e, &err), FEW_OK);
+    assert_true(e.resumed == 0 && e.fd == whole.fd);
+    /* Where nothing can be written it is said, and no earlier than it matters. */
+    few_map_close(&m);
+    few_free(keep);
+    cut.keep = again.keep = kept; /* a file, no folder */
+    assert_int_equal(few_write_file(kept, "", 0, &err), FEW_OK);
+    expect(evaluate(&n, f, test, NULL, &cut, &e, &err), FEW_ECANCELED, &err, "could not be kept");
+    assert_int_equal(evaluate(&n, f, test, NULL, &again, &e, &err), FEW_OK);
+    few_free(kept);
+    few_free(bytes);
+    few_net_free(&n);
+    few_features_free(f);
+    few_pack_close(train);
+    few_pack_close(test);
+}
+
 static void sizes_must_agree(void **state)
 {
     (void)state;
@@ -314,6 +405,7 @@ int main(void)
         cmocka_unit_test(a_classifier_learns_and_comes_back),
         cmocka_unit_test(what_cannot_be_trained_or_read_is_refused),
         cmocka_unit_test(a_figure_is_what_its_parts_say),
+        cmocka_unit_test(a_stopped_evaluation_goes_on),
         cmocka_unit_test(sizes_must_agree),
     };
     return cmocka_run_group_tests(tests, make_temp_folder, remove_temp_folder);

@@ -1,5 +1,6 @@
 /* Drawers as a caller meets them: progress and cancelling, refusals, settings, failed allocations.
  */
+#include "diffusion/step.h"
 #include "sampler/drawn.h"
 
 enum { MANY = 35 };
@@ -198,6 +199,46 @@ static void drawers_refuse_what_makes_no_sense(void **state)
     few_net_free(&n);
 }
 
+/* ---- clipping -------------------------------------------------------------------------------*/
+
+/* Two steps with x_hat held in [-1, 1], against the same by single steps without. */
+static void a_clipped_chain_holds_every_prediction(void **state)
+{
+    (void)state;
+    enum { N = 5, ALL = N * 6 };
+    few_net n;
+    float x[ALL], z[ALL], want[ALL], have[ALL];
+    int outside = 0;
+    make(&n, point, "v", 0);
+    for (int64_t i = 0; i < n.params.count; i++)
+        n.master[i] *= 3;
+    few_draw o = { .sampler = &few_sampler_multistep, .steps = 1, .seed = 4 };
+    draw_once(&n, &o, N, x);
+    const few_ddim_coef c =
+        few_ddim(few_schedule_phi(&n.spec.schedule, 1), few_schedule_phi(&n.spec.schedule, 0.5));
+    for (int64_t i = 0; i < N; i++)
+        noise_of(4, (uint64_t)i, 6, z + 6 * i);
+    for (int i = 0; i < ALL; i++) {
+        outside += fabsf(x[i]) > 1;
+        z[i] = (float)(c.D * fmin(1, fmax(-1, (double)x[i])) + c.r * (double)z[i]);
+    }
+    o.steps = 2;
+    o.begin = 1;
+    o.noise = z;
+    draw_once(&n, &o, N, want);
+    o.begin = 0;
+    o.noise = NULL;
+    n.spec.clip = true;
+    draw_once(&n, &o, N, have);
+    for (int i = 0; i < ALL; i++) {
+        outside += fabsf(want[i]) > 1;
+        if (!(fabs(fmin(1, fmax(-1, (double)want[i])) - (double)have[i]) < 1e-5))
+            fail_msg("number %d is %g, without clipping %g", i, (double)have[i], (double)want[i]);
+    }
+    assert_true(outside > 4);
+    few_net_free(&n);
+}
+
 /* ---- memory ---------------------------------------------------------------------------------*/
 
 static void drawers_survive_every_failed_allocation(void **state)
@@ -253,6 +294,7 @@ int main(void)
         cmocka_unit_test(samplers_refuse_the_wrong_checkpoint),
         cmocka_unit_test(wrong_settings),
         cmocka_unit_test(drawers_refuse_what_makes_no_sense),
+        cmocka_unit_test(a_clipped_chain_holds_every_prediction),
         cmocka_unit_test(drawers_survive_every_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

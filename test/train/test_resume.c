@@ -51,7 +51,8 @@ static void configure(few_config *c, const char *method, const char *precision, 
     set(c, "train.label_drop", "0.2");
     set(c, "train.precision", precision);
     c->train.threads = threads;
-    c->student.steps = !c->method->makes_student ? 0 : c->method->describe ? 1 : 2;
+    const bool one = c->method->describe && !c->method->phase; /* consistency models, operators */
+    c->student.steps = !c->method->makes_student ? 0 : one ? 1 : 2;
     if (!strcmp(method, "pd")) /* phases of ten steps */
         set(c, "method.from", "4");
     if (!strcmp(method, "tract"))
