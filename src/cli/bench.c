@@ -17,6 +17,7 @@ struct options {
     char *precision;
     int64_t batch;
     int repeat, threads, size, channels, classes;
+    few_strings set;
 };
 
 static const few_option table[] = {
@@ -34,6 +35,8 @@ static const few_option table[] = {
       NULL },
     { "classes", FEW_OPT_INT, offsetof(struct options, classes), "10", 0, 1 << 20, "of the images",
       NULL },
+    { "set", FEW_OPT_STRINGS, offsetof(struct options, set), NULL, 0, 0,
+      "settings, such as model.base=64", NULL },
     { .name = NULL },
 };
 
@@ -186,6 +189,10 @@ static int run(const void *options, int n_args, char **args)
     }
     if (few_config_load(&c, args[1], NULL, &err) != FEW_OK)
         return few_cli_fail(&err);
+    if (few_config_set_all(&c, &o->set, "--set", &err) != FEW_OK) {
+        few_config_clear(&c);
+        return few_cli_fail(&err);
+    }
     const few_progress_sink sink = few_progress_stderr(few_cli_state.quiet);
     few_progress_begin(&f.bar, &sink, "bench", 2 * (o->repeat + 2) + 3 * (o->repeat + 1), "run");
     const few_status st = measure(o, &c, &f, &err);

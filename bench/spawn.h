@@ -1,0 +1,17 @@
+/* `fewstep bench step` as another process: what it prints. */
+#ifndef FEW_BENCH_SPAWN_H
+#define FEW_BENCH_SPAWN_H
+
+#include "base/status.h"
+
+/* Images a second. */
+typedef struct few_figures {
+    double sample[3]; /* one evaluation each, in batches of 1, 16, 64 */
+    double train, distill;
+} few_figures;
+
+/* fewstep bench step CONFIG --json ARGS... Fails: FEW_EINVAL (with the command). */
+few_status few_spawn_bench(const char *fewstep, const char *config, int n_args, char *const *args,
+                           few_figures *out, few_error *err);
+
+#endif
