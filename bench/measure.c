@@ -27,6 +27,7 @@ enum { SUMS = 12, ROUNDS = 100000 };
 __attribute__((target("avx512f"))) static void fma512(void)
 {
     __m512 sum[SUMS], a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(0.25f);
+#pragma GCC unroll 12
     for (int k = 0; k < SUMS; k++)
         sum[k] = _mm512_set1_ps(1);
     for (int r = 0; r < ROUNDS; r++) {
@@ -41,6 +42,7 @@ __attribute__((target("avx512f"))) static void fma512(void)
 __attribute__((target("avx2,fma"))) static void fma256(void)
 {
     __m256 sum[SUMS], a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(0.25f);
+#pragma GCC unroll 12
     for (int k = 0; k < SUMS; k++)
         sum[k] = _mm256_set1_ps(1);
     for (int r = 0; r < ROUNDS; r++) {
@@ -57,6 +59,7 @@ __attribute__((target("avx512f,avx512bf16"))) static void pairs(void)
     __m512 sum[SUMS];
     const __m512bh a = (__m512bh)_mm512_set1_epi32(0x3f003f00),
                    b = (__m512bh)_mm512_set1_epi32(0x3e803e80);
+#pragma GCC unroll 12
     for (int k = 0; k < SUMS; k++)
         sum[k] = _mm512_set1_ps(1);
     for (int r = 0; r < ROUNDS; r++) {

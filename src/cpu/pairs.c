@@ -15,6 +15,7 @@ enum { SUMS = 12, ROUNDS = 2000, TRIES = 9 };
 static double seconds_f32(void)
 {
     __m512 sum[SUMS], a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(0.25f);
+#pragma GCC unroll 12
     for (int k = 0; k < SUMS; k++)
         sum[k] = _mm512_set1_ps(1);
     const double start = few_now();
@@ -33,6 +34,7 @@ static double seconds_bf16(void)
 {
     __m512 sum[SUMS];
     __m512bh a = (__m512bh)_mm512_set1_epi16(0x3f00), b = (__m512bh)_mm512_set1_epi16(0x3e80);
+#pragma GCC unroll 12
     for (int k = 0; k < SUMS; k++)
         sum[k] = _mm512_set1_ps(1);
     const double start = few_now();
