@@ -42,6 +42,8 @@ static few_status conv_prepare(few_cpu_prep *p, few_error *err)
     few_dnn_conv s = sizes(&c->node->a, c->is[0], c->is[1], c->os[0], c->in_type[0]);
     few_weighted *w = NULL;
     s.bias = c->is[2] != NULL;
+    if (few_winograd_fits(&s))
+        return few_weighted_winograd(p, FEW_DNN_CONV, &s, err);
     FEW_TRY(make(&w, FEW_DNN_CONV, &s, err));
     return few_weighted_ready(p, w, 1, c->is[1], err);
 }
@@ -49,6 +51,10 @@ static few_status conv_prepare(few_cpu_prep *p, few_error *err)
 static void conv_run(const few_cpu_call *c)
 {
     const few_weighted *w = c->state;
+    if (w->wino) {
+        few_winograd_run(w->wino, c);
+        return;
+    }
     few_dnn_run(&w->prim, c->in[0], few_weighted_get(w, c, c->in[1]), c->in[2], c->out[0],
                 c->scratch);
     if (c->in[3])
@@ -60,6 +66,8 @@ static few_status data_prepare(few_cpu_prep *p, few_error *err)
     const few_cpu_call *c = &p->call;
     const few_dnn_conv s = sizes(&c->node->a, c->os[0], c->is[1], c->is[0], c->in_type[0]);
     few_weighted *w = NULL;
+    if (few_winograd_fits(&s))
+        return few_weighted_winograd(p, FEW_DNN_CONV_DATA, &s, err);
     FEW_TRY(make(&w, FEW_DNN_CONV_DATA, &s, err));
     return few_weighted_ready(p, w, 1, c->is[1], err);
 }
@@ -67,6 +75,10 @@ static few_status data_prepare(few_cpu_prep *p, few_error *err)
 static void data_run(const few_cpu_call *c)
 {
     const few_weighted *w = c->state;
+    if (w->wino) {
+        few_winograd_run(w->wino, c);
+        return;
+    }
     few_dnn_run(&w->prim, c->out[0], few_weighted_get(w, c, c->in[1]), NULL, c->in[0], c->scratch);
 }
 
@@ -75,6 +87,8 @@ static few_status weights_prepare(few_cpu_prep *p, few_error *err)
     const few_cpu_call *c = &p->call;
     few_dnn_conv s = sizes(&c->node->a, c->is[0], c->os[0], c->is[1], c->in_type[0]);
     few_weighted *w = NULL;
+    if (few_winograd_fits(&s))
+        return few_weighted_winograd(p, FEW_DNN_CONV_WEIGHTS, &s, err);
     if (s.type == FEW_BF16 && s.stride == 1 && s.kh == s.kw && few_cpu_may_use_amx() &&
         ((s.kh == 3 && s.pad0 == 1 && s.pad1 == 1) || (s.kh == 1 && !s.pad0 && !s.pad1)))
         return few_weighted_grad_tiles(

@@ -5,39 +5,77 @@
 
 #include <string.h>
 
+/* Room for one more of parameter tensor `v`; it counts once n_packs does. */
+static few_packed *next(few_plan *p, const few_tensor *t, size_t bytes)
+{
+    if (p->n_packs == p->room_packs) {
+        const int room = p->room_packs ? p->room_packs * 2 : 64;
+        few_packed *q = few_realloc(p->pack, (size_t)room * sizeof *q);
+        if (!q)
+            return NULL;
+        p->pack = q;
+        p->room_packs = room;
+    }
+    few_packed *k = &p->pack[p->n_packs];
+    *k = (few_packed){ .set = t->set, .param = t->param, .bytes = bytes };
+    k->data = few_big_alloc(bytes);
+    return k->data ? k : NULL;
+}
+
+/* Where v is a parameter that another node wished for in the same way: its index. */
+static bool find(const few_plan *p, const few_tensor *t, const few_dnn_desc *want, few_fill fill,
+                 int *index)
+{
+    for (int k = 0; k < p->n_packs; k++) {
+        const few_packed *q = &p->pack[k];
+        if (q->set == t->set && q->param == t->param && q->fill == fill &&
+            (fill || few_dnn_desc_equal(&q->reorder.to, want))) {
+            *index = k;
+            return true;
+        }
+    }
+    return false;
+}
+
+static few_status no_memory(few_error *err)
+{
+    return few_fail(err, FEW_ENOMEM, "out of memory for packed weights");
+}
+
 few_status few_plan_pack(few_plan *p, few_val v, const few_dnn_desc *want, int *index,
                          few_error *err)
 {
     const few_tensor *t = &p->g->tensors[v];
     *index = -1;
-    if (t->source != FEW_FROM_PARAM)
+    if (t->source != FEW_FROM_PARAM || find(p, t, want, NULL, index))
         return FEW_OK;
-    for (int k = 0; k < p->n_packs; k++)
-        if (p->pack[k].set == t->set && p->pack[k].param == t->param &&
-            few_dnn_desc_equal(&p->pack[k].reorder.to, want)) {
-            *index = k;
-            return FEW_OK;
-        }
-    if (p->n_packs == p->room_packs) {
-        const int room = p->room_packs ? p->room_packs * 2 : 64;
-        few_packed *q = few_realloc(p->pack, (size_t)room * sizeof *q);
-        if (!q)
-            return few_fail(err, FEW_ENOMEM, "out of memory for packed weights");
-        p->pack = q;
-        p->room_packs = room;
-    }
-    few_packed *k = &p->pack[p->n_packs];
+    few_packed *k = next(p, t, few_dnn_desc_bytes(want));
+    if (!k)
+        return no_memory(err);
     few_dnn_desc plain = { 0 };
-    *k = (few_packed){ .set = t->set, .param = t->param, .bytes = few_dnn_desc_bytes(want) };
-    FEW_TRY(few_dnn_desc_make(&plain, FEW_F32, t->shape.rank, t->shape.d, NULL, false, err));
-    const few_status st = few_dnn_reorder_make(&k->reorder, &plain, want, err);
+    few_status st = few_dnn_desc_make(&plain, FEW_F32, t->shape.rank, t->shape.d, NULL, false, err);
+    if (st == FEW_OK)
+        st = few_dnn_reorder_make(&k->reorder, &plain, want, err);
     few_dnn_desc_free(&plain);
-    FEW_TRY(st);
-    k->data = few_big_alloc(k->bytes);
-    if (!k->data) {
-        few_dnn_reorder_free(&k->reorder);
-        return few_fail(err, FEW_ENOMEM, "out of memory for packed weights");
+    if (st != FEW_OK) {
+        few_big_free(k->data, k->bytes);
+        return st;
     }
+    *index = p->n_packs++;
+    return FEW_OK;
+}
+
+few_status few_plan_pack_by(few_plan *p, few_val v, few_fill fill, size_t bytes, int *index,
+                            few_error *err)
+{
+    const few_tensor *t = &p->g->tensors[v];
+    *index = -1;
+    if (t->source != FEW_FROM_PARAM || find(p, t, NULL, fill, index))
+        return FEW_OK;
+    few_packed *k = next(p, t, bytes);
+    if (!k)
+        return no_memory(err);
+    k->fill = fill;
     *index = p->n_packs++;
     return FEW_OK;
 }
@@ -52,9 +90,14 @@ static void repack_some(void *user, int worker)
     few_plan *p = user;
     for (int k = worker; k < p->n_packs; k += p->n_workers) {
         const few_packed *q = &p->pack[k];
-        if (p->changed[q->set])
-            few_dnn_reorder_run(
-                &q->reorder, p->master[q->set] + p->g->sets[q->set]->v[q->param].offset, q->data);
+        const few_param *param = &p->g->sets[q->set]->v[q->param];
+        if (!p->changed[q->set])
+            continue;
+        const float *plain = p->master[q->set] + param->offset;
+        if (q->fill)
+            q->fill(p->simd, &param->shape, plain, q->data);
+        else
+            few_dnn_reorder_run(&q->reorder, plain, q->data);
     }
 }
 
@@ -72,7 +115,8 @@ void few_plan_repack(few_plan *p)
 void few_plan_free_packs(few_plan *p)
 {
     for (int k = 0; k < p->n_packs; k++) {
-        few_dnn_reorder_free(&p->pack[k].reorder);
+        if (!p->pack[k].fill)
+            few_dnn_reorder_free(&p->pack[k].reorder);
         few_big_free(p->pack[k].data, p->pack[k].bytes);
     }
     few_free(p->pack);

@@ -38,9 +38,14 @@ typedef struct few_step {
     double seconds;               /* worker 0's time in it, when the plan is traced */
 } few_step;
 
+/* Writes a parameter of this shape in another form. */
+typedef void (*few_fill)(const few_simd *simd, const few_shape *shape, const float *plain,
+                         void *to);
+
 /* A parameter kept in a second layout and type; made again when the set changes. */
 typedef struct few_packed {
     int set, param;
+    few_fill fill; /* or NULL: reorder */
     few_dnn_reorder reorder;
     void *data;
     size_t bytes;
@@ -80,6 +85,9 @@ struct few_plan {
  * when v is no parameter (then the kernel must convert by itself). Same wishes share a copy. */
 few_status few_plan_pack(few_plan *p, few_val v, const few_dnn_desc *want, int *index,
                          few_error *err);
+/* The same in a form of our own, `bytes` long. */
+few_status few_plan_pack_by(few_plan *p, few_val v, few_fill fill, size_t bytes, int *index,
+                            few_error *err);
 const void *few_plan_packed(const few_plan *p, int index);
 /* Make the copies of changed sets again, spread over the workers. */
 void few_plan_repack(few_plan *p);

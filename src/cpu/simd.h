@@ -35,6 +35,15 @@ typedef struct few_adam_args {
     const float *ema_decay; /* effective decay of this step */
 } few_adam_args;
 
+/* Tiles from..from+count-1 of images [n,h,w,c], row by row; an image has (h+3)/4 rows of (w+3)/4,
+ * each of 4x4 pixels. In the 36 positions of Winograd's convolution (cpu/winograd.h) they are
+ * [36][count][c] with `stride` floats from one position to the next. */
+typedef struct few_wino_tiles {
+    int64_t h, w, c, from, count, stride;
+    bool bf;            /* of the images */
+    const float *zeros; /* [c] */
+} few_wino_tiles;
+
 typedef struct few_simd {
     const char *name; /* "portable", "avx2", "avx512" */
 
@@ -106,6 +115,23 @@ typedef struct few_simd {
     double (*grad_square)(const float *const *grad, int n_grad, int64_t n);
     void (*adam)(const few_adam_args *a);
     void (*accumulate)(float *y, const float *x, int64_t n); /* y += x */
+
+    /* Winograd's convolution in parts; c and o are multiples of 32. Pixels outside of an image are
+     * 0. v: the 6x6 pixels around each tile. m: products, to y + bias + res (both may be NULL). dm:
+     * gradients of y. u [36*c*o] holds the weights g [o,c,3,3], for products of tiles of c (or, for
+     * the gradient of the input, transposed, of o) channels. */
+    void (*wino_input)(const few_wino_tiles *t, const void *x, float *v);
+    void (*wino_output)(const few_wino_tiles *t, const float *m, const float *bias, const void *res,
+                        void *y);
+    void (*wino_grad)(const few_wino_tiles *t, const void *dy, float *dm);
+    void (*wino_weights)(float *u, const float *g, int64_t o, int64_t c, bool transposed);
+    void (*wino_multiply)(float *m, int64_t m_stride, const float *v, int64_t v_stride,
+                          const float *u, int64_t tiles, int64_t c, int64_t o);
+    /* du [36,c,o] = or += v^T dm; acc [9,c,o] = or += the gradient of the weights it stands for,
+     * count = c o. */
+    void (*wino_multiply_grad)(float *du, const float *v, int64_t v_stride, const float *dm,
+                               int64_t m_stride, int64_t tiles, int64_t c, int64_t o, bool first);
+    void (*wino_weights_grad)(float *acc, const float *du, int64_t count, bool first);
 } few_simd;
 
 /* The table for this CPU (or FEW_ISA); never NULL. FEW_ISA naming one that this CPU lacks gives the

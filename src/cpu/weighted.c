@@ -17,6 +17,11 @@ static size_t up64(size_t n)
 void few_weighted_release(void *state)
 {
     few_weighted *w = state;
+    if (w->wino) {
+        few_winograd_free(w->wino);
+        few_free(w);
+        return;
+    }
     if (w->tiles) {
         few_free((void *)(uintptr_t)w->amx.pixel);
         few_free(w);
@@ -117,6 +122,20 @@ few_status few_weighted_grad_tiles(few_cpu_prep *p, const few_amx_weights *amx, 
     return FEW_OK;
 }
 
+few_status few_weighted_winograd(few_cpu_prep *p, few_dnn_kind kind, const few_dnn_conv *c,
+                                 few_error *err)
+{
+    few_weighted *w = few_calloc(1, sizeof *w);
+    if (!w)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a convolution");
+    const few_status st = few_winograd_make(&w->wino, kind, c, p, err);
+    if (st != FEW_OK)
+        few_free(w);
+    else
+        p->state = w;
+    return st;
+}
+
 static void tiles_run(const few_weighted *w, const few_cpu_call *c)
 {
     char *fresh = (char *)c->scratch + up64(w->amx.scratch_bytes);
@@ -141,6 +160,10 @@ static void tiles_run(const few_weighted *w, const few_cpu_call *c)
 void few_weighted_grad_run(const few_cpu_call *c)
 {
     const few_weighted *w = c->state;
+    if (w->wino) {
+        few_winograd_run(w->wino, c);
+        return;
+    }
     if (w->tiles) {
         tiles_run(w, c);
         return;
@@ -163,6 +186,10 @@ void few_weighted_grad_run(const few_cpu_call *c)
 void few_weighted_grad_finish(const few_cpu_call *c, float *const grad[FEW_MAX_OUT])
 {
     const few_weighted *w = c->state;
+    if (w->wino) {
+        few_winograd_finish(w->wino, c, grad);
+        return;
+    }
     if (grad[0] && w->tiles) {
         few_amx_weights_unpack(&w->amx, c->acc, grad[0]);
     } else if (grad[0]) {

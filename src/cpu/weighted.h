@@ -4,6 +4,7 @@
 
 #include "cpu/amx/weights.h"
 #include "cpu/plan.h"
+#include "cpu/winograd.h"
 
 typedef struct few_weighted {
     few_dnn prim;
@@ -14,6 +15,7 @@ typedef struct few_weighted {
     size_t bias_bytes;
     bool tiles; /* a weight gradient by our own kernel: prim and convert are not used */
     few_amx_weights amx;
+    few_winograd *wino; /* all of it by Winograd's convolution: nothing else here is used */
 } few_weighted;
 
 /* Finish a forward or data-gradient primitive: pack the weights of input `k` (plain shape
@@ -27,6 +29,10 @@ few_status few_weighted_grad_ready(few_cpu_prep *p, few_weighted *w, const few_s
 /* The same by tiles: a 3x3 convolution (stride 1, padding 1), a 1x1 or a linear layer in bf16,
  * where few_cpu_may_use_amx. amx: n, h, w, c, o, k. */
 few_status few_weighted_grad_tiles(few_cpu_prep *p, const few_amx_weights *amx, few_error *err);
+
+/* A convolution, or a gradient of one, by Winograd. */
+few_status few_weighted_winograd(few_cpu_prep *p, few_dnn_kind kind, const few_dnn_conv *c,
+                                 few_error *err);
 
 /* The weights as the primitive wants them; plain is the call's input. */
 const void *few_weighted_get(const few_weighted *w, const few_cpu_call *c, const void *plain);

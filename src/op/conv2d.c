@@ -153,6 +153,14 @@ static const few_op_case cases[] = {
       .in = { FEW_SHAPE(2, 4, 4, 32), FEW_SHAPE(48, 32, 3, 3), FEW_SHAPE(48),
               FEW_SHAPE(2, 4, 4, 48) },
       .a = { .i = { 1, 1, 1 } } },
+    { .name = "winograd, all",
+      .in = { FEW_SHAPE(2, 8, 9, 32), FEW_SHAPE(64, 32, 3, 3), FEW_SHAPE(64),
+              FEW_SHAPE(2, 8, 9, 64) },
+      .a = { .i = { 1, 1, 1 } } },
+    { .name = "winograd, tiles cut off",
+      .in = { FEW_SHAPE(1, 11, 14, 64), FEW_SHAPE(32, 64, 3, 3) },
+      .a = { .i = { 1, 1, 1 } },
+      .absent = 12 },
     { .name = NULL },
 };
 

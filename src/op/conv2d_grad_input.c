@@ -60,6 +60,9 @@ static const few_op_case cases[] = {
     { .name = "padded right",
       .in = { FEW_SHAPE(1, 3, 3, 8), FEW_SHAPE(8, 8, 3, 3) },
       .a = { .i = { 2, 0, 1, 6, 6 } } },
+    { .name = "winograd",
+      .in = { FEW_SHAPE(2, 8, 9, 64), FEW_SHAPE(64, 32, 3, 3) },
+      .a = { .i = { 1, 1, 1, 8, 9 } } },
     { .name = NULL },
 };
 

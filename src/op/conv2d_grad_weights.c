@@ -68,6 +68,12 @@ static const few_op_case cases[] = {
     { .name = "1x1",
       .in = { FEW_SHAPE(3, 4, 4, 17), FEW_SHAPE(3, 4, 4, 5) },
       .a = { .i = { 1, 0, 0, 1, 1 } } },
+    { .name = "winograd",
+      .in = { FEW_SHAPE(2, 8, 9, 32), FEW_SHAPE(2, 8, 9, 64) },
+      .a = { .i = { 1, 1, 1, 3, 3 } } },
+    { .name = "winograd, tiles cut off",
+      .in = { FEW_SHAPE(1, 11, 14, 64), FEW_SHAPE(1, 11, 14, 32) },
+      .a = { .i = { 1, 1, 1, 3, 3 } } },
     { .name = NULL },
 };
 

@@ -10,6 +10,7 @@
 #include "cpu/simd/images.c"
 #include "cpu/simd/random.c"
 #include "cpu/simd/update.c"
+#include "cpu/simd/winograd.c"
 // clang-format on
 
 #define JOIN2(a, b) a##b
@@ -54,4 +55,11 @@ const few_simd JOIN(few_simd_, FEW_SIMD_NAME) = {
     .grad_square = grad_square,
     .adam = adam,
     .accumulate = accumulate,
+    .wino_input = wino_input,
+    .wino_output = wino_output,
+    .wino_grad = wino_grad,
+    .wino_weights = wino_weights,
+    .wino_weights_grad = wino_weights_grad,
+    .wino_multiply = wino_multiply,
+    .wino_multiply_grad = wino_multiply_grad,
 };

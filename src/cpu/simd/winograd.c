@@ -1,0 +1,393 @@
+/* The parts of Winograd's convolution F(4x4, 3x3) (cpu/winograd.h): tiles to and from the 36
+ * positions in which they are multiplied, and the products. Points 0, 1, -1, 2, -2 and infinity
+ * (Lavin and Gray, arXiv:1509.09308). Everything is f32 in between; channels come in multiples of
+ * 32, so nothing here has a rest but the number of tiles. */
+#include "cpu/simd/vec.h"
+
+enum {
+    PANEL = 2 * W, /* columns of a product */
+    PRODUCT_ROWS =
+        W == 16 ? 8 : 4 /* its rows: with two vectors each they fill half the registers */
+};
+
+typedef uint16_t vq __attribute__((vector_size(2 * W)));
+
+/* ---- W elements in their order --------------------------------------------------------------*/
+
+INLINE vf load_w(bool bf, const void *p, int64_t i)
+{
+    vf v;
+    if (bf) {
+        vq q;
+        memcpy(&q, (const uint16_t *)p + i, sizeof q);
+        return (vf)(__builtin_convertvector(q, vu) << 16);
+    }
+    memcpy(&v, (const float *)p + i, sizeof v);
+    return v;
+}
+
+INLINE void store_w(bool bf, void *p, int64_t i, vf v)
+{
+    if (bf) {
+        const vu u = (vu)v, nan = (vu)(v != v);
+        const vu r = (u + 0x7fffu + ((u >> 16) & 1)) >> 16;
+        const vq q = __builtin_convertvector((r & ~nan) | (nan & 0x7fc0u), vq);
+        memcpy((uint16_t *)p + i, &q, sizeof q);
+    } else {
+        memcpy((float *)p + i, &v, sizeof v);
+    }
+}
+
+/* ---- the six transforms of a row ------------------------------------------------------------*/
+
+/* B^T d: what the products want of 6 pixels. */
+INLINE void pixels_to(const vf d[6], vf out[6])
+{
+    const vf a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1];
+    const vf e = d[4] - d[2], f = 2.0f * (d[3] - d[1]);
+    out[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+    out[1] = a + b;
+    out[2] = a - b;
+    out[3] = e + f;
+    out[4] = e - f;
+    out[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+}
+
+/* A^T m: 4 pixels of what the products gave. */
+INLINE void products_to(const vf m[6], vf out[4])
+{
+    const vf s1 = m[1] + m[2], d1 = m[1] - m[2], s2 = m[3] + m[4], d2 = m[3] - m[4];
+    out[0] = m[0] + s1 + s2;
+    out[1] = d1 + 2.0f * d2;
+    out[2] = s1 + 4.0f * s2;
+    out[3] = d1 + 8.0f * d2 + m[5];
+}
+
+/* A y: its transpose, for gradients of 4 pixels. */
+INLINE void gradients_to(const vf y[4], vf out[6])
+{
+    const vf even = y[0] + y[2], odd = y[1] + y[3];
+    const vf even2 = y[0] + 4.0f * y[2], odd2 = 2.0f * y[1] + 8.0f * y[3];
+    out[0] = y[0];
+    out[1] = even + odd;
+    out[2] = even - odd;
+    out[3] = even2 + odd2;
+    out[4] = even2 - odd2;
+    out[5] = y[3];
+}
+
+/* G g: 3 weights. */
+INLINE void weights_to(const vf g[3], vf out[6])
+{
+    const vf s = (g[0] + g[2]) * (-1.0f / 6), m = g[1] * (1.0f / 6);
+    const vf s2 = g[0] * (1.0f / 24) + g[2] * (1.0f / 6), m2 = g[1] * (1.0f / 12);
+    out[0] = g[0] * 0.25f;
+    out[1] = s - m;
+    out[2] = s + m;
+    out[3] = s2 + m2;
+    out[4] = s2 - m2;
+    out[5] = g[2];
+}
+
+/* G^T u: its transpose, for gradients of weights. */
+INLINE void weights_from(const vf u[6], vf out[3])
+{
+    const vf s = (u[1] + u[2]) * (1.0f / 6), t = u[3] + u[4];
+    out[0] = u[0] * 0.25f - s + t * (1.0f / 24);
+    out[1] = (u[2] - u[1]) * (1.0f / 6) + (u[3] - u[4]) * (1.0f / 12);
+    out[2] = t * (1.0f / 6) - s + u[5];
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------*/
+
+/* Where the size x size pixels from `before` above and left of a tile on begin; those outside of
+ * the image are `zeros`, or NULL. */
+INLINE void find_pixels(const few_wino_tiles *t, const void *x, int64_t tile, int size, int before,
+                        const void *zeros, char *at[])
+{
+    const int64_t across = (t->w + 3) / 4, down = (t->h + 3) / 4, bytes = t->c * (t->bf ? 2 : 4);
+    const int64_t row = tile / across, image = row / down;
+    const int64_t y0 = 4 * (row - image * down) - before, x0 = 4 * (tile - row * across) - before;
+    char *from = (char *)(uintptr_t)x + ((image * t->h + y0) * t->w + x0) * bytes;
+    for (int r = 0; r < size; r++, from += t->w * bytes)
+        for (int s = 0; s < size; s++) {
+            const bool inside =
+                (uint64_t)(y0 + r) < (uint64_t)t->h && (uint64_t)(x0 + s) < (uint64_t)t->w;
+            at[r * size + s] = inside ? from + s * bytes : (char *)(uintptr_t)zeros;
+        }
+}
+
+typedef char *const *pixels; /* of find_pixels */
+
+INLINE vf pixel_at(bool bf, pixels p, int r, int s, int64_t c)
+{
+    return load_w(bf, p[r * 6 + s], c);
+}
+
+INLINE void store_row(float *to, int64_t stride, int r, const vf d[6])
+{
+    vf out[6];
+    pixels_to(d, out);
+#pragma GCC unroll 6
+    for (int s = 0; s < 6; s++)
+        store_w(false, to, (r * 6 + s) * stride, out[s]);
+}
+
+/* pixels_to by columns, then by rows, in pairs of rows that share their parts: so few numbers live
+ * at a time that they stay in registers, for the price of reading pixels more than once. */
+INLINE void input_tile(bool bf, pixels p, int64_t c, float *to, int64_t stride)
+{
+    vf u[6], v[6];
+#pragma GCC unroll 6
+    for (int s = 0; s < 6; s++) {
+        const vf a = pixel_at(bf, p, 4, s, c) - 4.0f * pixel_at(bf, p, 2, s, c),
+                 b = pixel_at(bf, p, 3, s, c) - 4.0f * pixel_at(bf, p, 1, s, c);
+        u[s] = a + b;
+        v[s] = a - b;
+    }
+    store_row(to, stride, 1, u);
+    store_row(to, stride, 2, v);
+#pragma GCC unroll 6
+    for (int s = 0; s < 6; s++) {
+        const vf a = pixel_at(bf, p, 4, s, c) - pixel_at(bf, p, 2, s, c),
+                 b = 2.0f * (pixel_at(bf, p, 3, s, c) - pixel_at(bf, p, 1, s, c));
+        u[s] = a + b;
+        v[s] = a - b;
+    }
+    store_row(to, stride, 3, u);
+    store_row(to, stride, 4, v);
+#pragma GCC unroll 6
+    for (int s = 0; s < 6; s++)
+        u[s] = 4.0f * pixel_at(bf, p, 0, s, c) - 5.0f * pixel_at(bf, p, 2, s, c) +
+               pixel_at(bf, p, 4, s, c);
+    store_row(to, stride, 0, u);
+#pragma GCC unroll 6
+    for (int s = 0; s < 6; s++)
+        v[s] = 4.0f * pixel_at(bf, p, 1, s, c) - 5.0f * pixel_at(bf, p, 3, s, c) +
+               pixel_at(bf, p, 5, s, c);
+    store_row(to, stride, 5, v);
+}
+
+INLINE void wino_input_body(bool bf, const few_wino_tiles *t, const void *x, float *v)
+{
+    for (int64_t k = 0; k < t->count; k++) {
+        char *p[36];
+        find_pixels(t, x, t->from + k, 6, 1, t->zeros, p);
+        for (int64_t c = 0; c < t->c; c += W) {
+            float *to = v + k * t->c + c;
+            if (bf) { /* pixels cost more to read: once each, through memory in between */
+                vf half[6][6];
+#pragma GCC unroll 6
+                for (int s = 0; s < 6; s++) {
+                    vf d[6], out[6];
+#pragma GCC unroll 6
+                    for (int r = 0; r < 6; r++)
+                        d[r] = load_w(true, p[r * 6 + s], c);
+                    pixels_to(d, out);
+#pragma GCC unroll 6
+                    for (int r = 0; r < 6; r++)
+                        half[r][s] = out[r];
+                }
+                for (int r = 0; r < 6; r++)
+                    store_row(to, t->stride, r, half[r]);
+            } else {
+                input_tile(false, p, c, to, t->stride);
+            }
+        }
+    }
+}
+
+static void wino_input(const few_wino_tiles *t, const void *x, float *v)
+{
+    if (t->bf)
+        wino_input_body(true, t, x, v);
+    else
+        wino_input_body(false, t, x, v);
+}
+
+INLINE void wino_grad_body(bool bf, const few_wino_tiles *t, const void *dy, float *dm)
+{
+    for (int64_t k = 0; k < t->count; k++) {
+        char *p[16];
+        find_pixels(t, dy, t->from + k, 4, 0, t->zeros, p);
+        for (int64_t c = 0; c < t->c; c += W) {
+            vf half[4][6];
+            for (int s = 0; s < 4; s++) {
+                vf d[4];
+                for (int r = 0; r < 4; r++)
+                    d[r] = load_w(bf, p[r * 4 + s], c);
+                gradients_to(d, half[s]);
+            }
+            float *to = dm + k * t->c + c;
+            for (int r = 0; r < 6; r++) {
+                const vf d[4] = { half[0][r], half[1][r], half[2][r], half[3][r] };
+                vf out[6];
+                gradients_to(d, out);
+                for (int s = 0; s < 6; s++)
+                    store_w(false, to, (r * 6 + s) * t->stride, out[s]);
+            }
+        }
+    }
+}
+
+static void wino_grad(const few_wino_tiles *t, const void *dy, float *dm)
+{
+    if (t->bf)
+        wino_grad_body(true, t, dy, dm);
+    else
+        wino_grad_body(false, t, dy, dm);
+}
+
+INLINE void wino_output_body(bool bf, const few_wino_tiles *t, const float *m, const float *bias,
+                             const void *res, void *y)
+{
+    for (int64_t k = 0; k < t->count; k++) {
+        char *p[16], *q[16];
+        find_pixels(t, y, t->from + k, 4, 0, NULL, p);
+        if (res)
+            find_pixels(t, res, t->from + k, 4, 0, NULL, q);
+        for (int64_t c = 0; c < t->c; c += W) {
+            const vf b = bias ? load_w(false, bias, c) : splat(0);
+            const float *from = m + k * t->c + c;
+            vf half[6][4];
+            for (int s = 0; s < 6; s++) {
+                vf d[6];
+                for (int r = 0; r < 6; r++)
+                    d[r] = load_w(false, from, (r * 6 + s) * t->stride);
+                products_to(d, half[s]);
+            }
+            for (int r = 0; r < 4; r++) {
+                const vf d[6] = { half[0][r], half[1][r], half[2][r],
+                                  half[3][r], half[4][r], half[5][r] };
+                vf out[4];
+                products_to(d, out);
+                for (int s = 0; s < 4; s++) {
+                    if (!p[r * 4 + s])
+                        continue;
+                    const vf add = res ? b + load_w(bf, q[r * 4 + s], c) : b;
+                    store_w(bf, p[r * 4 + s], c, out[s] + add);
+                }
+            }
+        }
+    }
+}
+
+static void wino_output(const few_wino_tiles *t, const float *m, const float *bias, const void *res,
+                        void *y)
+{
+    if (t->bf)
+        wino_output_body(true, t, m, bias, res, y);
+    else
+        wino_output_body(false, t, m, bias, res, y);
+}
+
+/* ---- weights --------------------------------------------------------------------------------*/
+
+/* u[36][k/PANEL][c][PANEL]: a panel is read from front to end. */
+static void wino_weights(float *u, const float *g, int64_t o, int64_t c, bool transposed)
+{
+    const int64_t rows = transposed ? o : c, cols = transposed ? c : o;
+    for (int64_t p = 0; p < cols; p += PANEL)
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t q = 0; q < PANEL; q += W) {
+                vf w[3][3], half[3][6];
+                for (int k = 0; k < 9; k++) {
+                    float lane[W];
+                    for (int l = 0; l < W; l++) {
+                        const int64_t col = p + q + l;
+                        lane[l] = transposed ? g[(r * c + col) * 9 + 8 - k] /* turned by half */
+                                             : g[(col * c + r) * 9 + k];
+                    }
+                    memcpy(&w[k / 3][k % 3], lane, sizeof lane);
+                }
+                for (int s = 0; s < 3; s++)
+                    weights_to((vf[3]){ w[0][s], w[1][s], w[2][s] }, half[s]);
+                for (int k = 0; k < 6; k++) {
+                    vf out[6];
+                    weights_to((vf[3]){ half[0][k], half[1][k], half[2][k] }, out);
+                    for (int s = 0; s < 6; s++)
+                        store_w(false, u, ((k * 6 + s) * cols + p) * rows + r * PANEL + q, out[s]);
+                }
+            }
+}
+
+/* acc[9][c][o] (+)= G^T du G, du[36][c][o]. */
+static void wino_weights_grad(float *acc, const float *du, int64_t count, bool first)
+{
+    for (int64_t i = 0; i < count; i += W) {
+        vf half[6][3];
+        for (int s = 0; s < 6; s++) {
+            vf d[6];
+            for (int r = 0; r < 6; r++)
+                d[r] = load_w(false, du, (r * 6 + s) * count + i);
+            weights_from(d, half[s]);
+        }
+        for (int r = 0; r < 3; r++) {
+            const vf d[6] = {
+                half[0][r], half[1][r], half[2][r], half[3][r], half[4][r], half[5][r]
+            };
+            vf out[3];
+            weights_from(d, out);
+            for (int s = 0; s < 3; s++) {
+                const int64_t at = (r * 3 + s) * count + i;
+                store_w(false, acc, at, first ? out[s] : out[s] + load_w(false, acc, at));
+            }
+        }
+    }
+}
+
+/* ---- products -------------------------------------------------------------------------------*/
+
+/* m[rows][PANEL] (+)= sum over k < n of a[r row + k step] b[k ldb + ...]. */
+INLINE void product(int rows, float *m, int64_t ldm, const float *a, int64_t row, int64_t step,
+                    const float *b, int64_t ldb, int64_t n, bool add)
+{
+    vf sum[PRODUCT_ROWS][2];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+        sum[r][0] = add ? load_w(false, m, r * ldm) : splat(0);
+        sum[r][1] = add ? load_w(false, m, r * ldm + W) : splat(0);
+    }
+    for (int64_t k = 0; k < n; k++) {
+        const vf b0 = load_w(false, b, k * ldb), b1 = load_w(false, b, k * ldb + W);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            const vf x = splat(a[r * row + k * step]);
+            sum[r][0] += x * b0;
+            sum[r][1] += x * b1;
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+        store_w(false, m, r * ldm, sum[r][0]);
+        store_w(false, m, r * ldm + W, sum[r][1]);
+    }
+}
+
+/* m[36][tiles][o] = v[36][tiles][c] u: the same sums in the same order for every tile. */
+static void wino_multiply(float *m, int64_t m_stride, const float *v, int64_t v_stride,
+                          const float *u, int64_t tiles, int64_t c, int64_t o)
+{
+    for (int p = 0; p < 36; p++)
+        for (int64_t q = 0; q < o; q += PANEL) {
+            const float *b = u + (p * o + q) * c;
+            int64_t t = 0;
+            for (; t + PRODUCT_ROWS <= tiles; t += PRODUCT_ROWS)
+                product(PRODUCT_ROWS, m + p * m_stride + t * o + q, o, v + p * v_stride + t * c, c,
+                        1, b, PANEL, c, false);
+            for (; t < tiles; t++)
+                product(1, m + p * m_stride + t * o + q, o, v + p * v_stride + t * c, c, 1, b,
+                        PANEL, c, false);
+        }
+}
+
+/* du[36][c][o] (+)= v^T dm. */
+static void wino_multiply_grad(float *du, const float *v, int64_t v_stride, const float *dm,
+                               int64_t m_stride, int64_t tiles, int64_t c, int64_t o, bool first)
+{
+    for (int p = 0; p < 36; p++)
+        for (int64_t q = 0; q < o; q += PANEL)
+            for (int64_t r = 0; r < c; r += PRODUCT_ROWS)
+                product(PRODUCT_ROWS, du + (p * c + r) * o + q, o, v + p * v_stride + r, 1, c,
+                        dm + p * m_stride + q, o, tiles, !first);
+}

@@ -1,0 +1,214 @@
+/* A block of tiles at a time, so that its pixels and products stay in the second cache: into the 36
+ * positions, multiplied, and back. What is easy to get wrong: the gradient of the weights sums over
+ * all tiles, those of the last row and column included, whose pixels outside of the image are 0. */
+#include "cpu/winograd.h"
+
+#include "base/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { POSITIONS = 36, LEAST_SIDE = 8, CACHE = 512 << 10 };
+
+struct few_winograd {
+    few_dnn_kind kind;
+    few_plan *plan;
+    int pack;              /* of the weights in the plan; -1: transformed at every call */
+    int64_t n, h, w, c, o; /* of the convolution */
+    int64_t tiles, block;  /* in all; at a time */
+    int64_t in, out;       /* channels of what is multiplied and of the result */
+    size_t v, m, u, acc;   /* where these are in scratch, behind zeros; acc: dw [9,c,o], db [o] */
+    size_t db;             /* where db is in acc */
+    bool bias;             /* db is wanted */
+};
+
+bool few_winograd_fits(const few_dnn_conv *c)
+{
+    const char *e = getenv("FEW_CONV");
+    const bool can = c->kh == 3 && c->kw == 3 && c->stride == 1 && c->pad0 == 1 && c->pad1 == 1 &&
+                     c->c % 32 == 0 && c->o % 32 == 0;
+    if (!can || (e && !strcmp(e, "direct")))
+        return false;
+    if (e && !strcmp(e, "winograd"))
+        return true;
+    return c->h >= LEAST_SIDE && c->w >= LEAST_SIDE &&
+           (c->type == FEW_F32 || !few_cpu_may_use_amx());
+}
+
+static size_t up64(size_t n)
+{
+    return (n + 63) & ~(size_t)63;
+}
+
+/* Floats from one position to the next: 64 bytes more than there are, since 36 arrays a power of
+ * two apart would share a few sets of the cache. */
+static int64_t stride(const few_winograd *w, int64_t channels)
+{
+    return w->block * channels + 16;
+}
+
+static void fill_weights(const few_simd *simd, const few_shape *s, const float *plain, void *to)
+{
+    simd->wino_weights(to, plain, s->d[0], s->d[1], false);
+}
+
+static void fill_turned(const few_simd *simd, const few_shape *s, const float *plain, void *to)
+{
+    simd->wino_weights(to, plain, s->d[0], s->d[1], true);
+}
+
+/* Tiles at a time: as many as stay in the cache with their products; but where there are many
+ * channels, so many that reading the weights (or adding up their gradients, which is twice that)
+ * moves no more memory than the tiles themselves do. */
+static int64_t block_size(const few_winograd *w)
+{
+    const int64_t channels = w->c + w->o,
+                  fit = CACHE / (int64_t)(POSITIONS * sizeof(float)) / channels,
+                  even = w->c * w->o / channels / (w->kind == FEW_DNN_CONV_WEIGHTS ? 1 : 2);
+    const int64_t block = (fit > even ? fit : even) / 8 * 8;
+    return block < w->tiles ? block : w->tiles;
+}
+
+few_status few_winograd_make(few_winograd **out, few_dnn_kind kind, const few_dnn_conv *c,
+                             few_cpu_prep *p, few_error *err)
+{
+    const size_t positions = POSITIONS * sizeof(float), pairs = (size_t)(c->c * c->o);
+    few_winograd *w = few_calloc(1, sizeof *w);
+    if (!w)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a convolution");
+    *w = (few_winograd){ .kind = kind,
+                         .plan = p->plan,
+                         .pack = -1,
+                         .n = c->n,
+                         .h = c->h,
+                         .w = c->w,
+                         .c = c->c,
+                         .o = c->o,
+                         .in = kind == FEW_DNN_CONV_DATA ? c->o : c->c,
+                         .out = kind == FEW_DNN_CONV_DATA ? c->c : c->o };
+    w->tiles = c->n * ((c->h + 3) / 4) * ((c->w + 3) / 4);
+    w->block = block_size(w);
+    if (kind != FEW_DNN_CONV_WEIGHTS) {
+        const few_fill fill = kind == FEW_DNN_CONV ? fill_weights : fill_turned;
+        const few_status st =
+            few_plan_pack_by(p->plan, p->call.node->in[1], fill, positions * pairs, &w->pack, err);
+        if (st != FEW_OK) {
+            few_free(w);
+            return st;
+        }
+    }
+    w->v = up64((size_t)(c->c > c->o ? c->c : c->o) * sizeof(float));
+    w->m = w->v + up64((size_t)stride(w, w->in) * positions);
+    w->u = w->m + up64((size_t)stride(w, w->out) * positions);
+    w->acc = w->u + (w->pack < 0 ? positions * pairs : 0);
+    p->scratch_bytes = w->acc;
+    if (kind == FEW_DNN_CONV_WEIGHTS) {
+        w->bias = p->used[1];
+        w->db = 9 * pairs * sizeof(float);
+        const size_t acc_bytes = w->db + (w->bias ? (size_t)c->o * sizeof(float) : 0);
+        w->acc = w->u + up64(positions * pairs); /* u is the place of the products' sums */
+        p->scratch_bytes = w->acc + up64(acc_bytes);
+        p->acc_bytes = p->may_accumulate ? acc_bytes : 0;
+    }
+    *out = w;
+    return FEW_OK;
+}
+
+void few_winograd_free(few_winograd *w)
+{
+    few_free(w);
+}
+
+static few_wino_tiles tiles_of(const few_winograd *w, const few_cpu_call *c, int64_t channels,
+                               few_dtype type)
+{
+    memset(c->scratch, 0, (size_t)channels * sizeof(float));
+    return (few_wino_tiles){ .h = w->h,
+                             .w = w->w,
+                             .c = channels,
+                             .stride = stride(w, channels),
+                             .bf = type == FEW_BF16,
+                             .zeros = c->scratch };
+}
+
+static float *at(void *from, size_t bytes)
+{
+    return (float *)(void *)((char *)from + bytes);
+}
+
+/* y = x * weights + bias + res; x and y as few_winograd.in and .out. */
+static void convolve(const few_winograd *w, const few_cpu_call *c)
+{
+    const few_simd *simd = c->simd;
+    const bool forward = w->kind == FEW_DNN_CONV;
+    float *v = at(c->scratch, w->v), *m = at(c->scratch, w->m);
+    const float *u = w->pack < 0 ? at(c->scratch, w->u) : few_plan_packed(w->plan, w->pack);
+    if (w->pack < 0)
+        simd->wino_weights(at(c->scratch, w->u), c->in[1], w->o, w->c, !forward);
+    few_wino_tiles x = tiles_of(w, c, w->in, c->in_type[0]),
+                   y = tiles_of(w, c, w->out, c->out_type[0]);
+    for (int64_t t = 0; t < w->tiles; t += w->block) {
+        x.from = y.from = t;
+        x.count = y.count = w->tiles - t < w->block ? w->tiles - t : w->block;
+        simd->wino_input(&x, c->in[0], v);
+        simd->wino_multiply(m, y.stride, v, x.stride, u, x.count, w->in, w->out);
+        simd->wino_output(&y, m, forward ? c->in[2] : NULL, forward ? c->in[3] : NULL, c->out[0]);
+    }
+}
+
+/* dw[o][c][9] += acc[9][c][o] */
+static void unpack(const few_winograd *w, const float *acc, float *dw)
+{
+    enum { SOME = 16 };
+    for (int64_t o = 0; o < w->o; o += SOME)
+        for (int64_t c = 0; c < w->c; c++)
+            for (int64_t i = o; i < o + SOME; i++)
+                for (int64_t k = 0; k < 9; k++)
+                    dw[(i * w->c + c) * 9 + k] += acc[(k * w->c + c) * w->o + i];
+}
+
+static void weigh(const few_winograd *w, const few_cpu_call *c)
+{
+    const few_simd *simd = c->simd;
+    float *v = at(c->scratch, w->v), *dm = at(c->scratch, w->m), *du = at(c->scratch, w->u);
+    float *fresh = at(c->scratch, w->acc), *acc = c->acc ? c->acc : fresh;
+    const bool first = !c->acc || c->first;
+    few_wino_tiles x = tiles_of(w, c, w->c, c->in_type[0]), y = tiles_of(w, c, w->o, c->in_type[1]);
+    for (int64_t t = 0; t < w->tiles; t += w->block) {
+        x.from = y.from = t;
+        x.count = y.count = w->tiles - t < w->block ? w->tiles - t : w->block;
+        simd->wino_input(&x, c->in[0], v);
+        simd->wino_grad(&y, c->in[1], dm);
+        simd->wino_multiply_grad(du, v, x.stride, dm, y.stride, x.count, w->c, w->o, t == 0);
+    }
+    simd->wino_weights_grad(acc, du, w->c * w->o, first);
+    if (w->bias) {
+        float *db = at(acc, w->db), *to = first ? db : at(fresh, w->db);
+        simd->column_sum(y.bf, to, c->in[1], w->n * w->h * w->w, w->o);
+        if (!first)
+            simd->accumulate(db, to, w->o);
+        if (!c->acc)
+            memcpy(c->out[1], db, (size_t)w->o * sizeof(float));
+    }
+    if (!c->acc && c->out[0]) {
+        memset(c->out[0], 0, w->db);
+        unpack(w, acc, c->out[0]);
+    }
+}
+
+void few_winograd_finish(const few_winograd *w, const few_cpu_call *c,
+                         float *const grad[FEW_MAX_OUT])
+{
+    if (grad[0])
+        unpack(w, c->acc, grad[0]);
+    if (grad[1])
+        c->simd->accumulate(grad[1], at(c->acc, w->db), w->o);
+}
+
+void few_winograd_run(const few_winograd *w, const few_cpu_call *c)
+{
+    if (w->kind == FEW_DNN_CONV_WEIGHTS)
+        weigh(w, c);
+    else
+        convolve(w, c);
+}

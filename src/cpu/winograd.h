@@ -1,0 +1,33 @@
+/* 3x3 convolutions with stride 1 by Winograd's F(4x4, 3x3) (arXiv:1509.09308), and their gradients:
+ * images in tiles of 4x4 pixels, 36 products of matrices for each, a quarter of the
+ * multiplications.
+ *
+ *     y = A^T [ sum_c (G g G^T) * (B^T x B) ] A,   * element by element
+ *
+ * The gradient of x is such a convolution of dy with the turned weights; that of the weights is
+ * G^T [ sum over tiles (B^T x B) * (A dy A^T) ] G. Everything between images and images is f32,
+ * also when they are bf16, so that this is what convolves where a CPU has no tiles (AMX). f32
+ * results are within about 1e-5 of their largest, a tenth of what direct sums reach. */
+#ifndef FEW_CPU_WINOGRAD_H
+#define FEW_CPU_WINOGRAD_H
+
+#include "cpu/plan.h"
+
+/* Whether it is to be used for c's sizes and type. It never depends on the number of images: an
+ * image must not depend on those beside it. FEW_CONV=direct in the environment: never; winograd:
+ * wherever it can. */
+bool few_winograd_fits(const few_dnn_conv *c);
+
+/* What conv2d (FEW_DNN_CONV), conv2d_grad_input (.._DATA) or conv2d_grad_weights (.._WEIGHTS) keeps
+ * and wants, told to p. The sizes are those of the convolution. Fails: FEW_ENOMEM. */
+typedef struct few_winograd few_winograd;
+few_status few_winograd_make(few_winograd **out, few_dnn_kind kind, const few_dnn_conv *c,
+                             few_cpu_prep *p, few_error *err);
+void few_winograd_free(few_winograd *w);
+
+void few_winograd_run(const few_winograd *w, const few_cpu_call *c); /* whichever it is */
+/* Of a weight gradient: what few_cpu_kernel's finish does. */
+void few_winograd_finish(const few_winograd *w, const few_cpu_call *c,
+                         float *const grad[FEW_MAX_OUT]);
+
+#endif
