@@ -163,6 +163,11 @@ void few_flush_denormals(void)
     set_control(get_control() | FLUSH);
 }
 
+void few_keep_denormals(void)
+{
+    set_control(get_control() & ~(uint64_t)FLUSH);
+}
+
 /* One worker, with the caller's floating point restored afterwards. */
 static void run(void (*fn)(void *, int), void *user, int worker)
 {

@@ -12,6 +12,7 @@ int few_thread_count(void);
 /* Flush denormals to zero in the calling thread (FTZ and DAZ); f32 kernels run three times slower
  * on denormals. Harmless where the CPU has no such switch. */
 void few_flush_denormals(void);
+void few_keep_denormals(void); /* the reverse */
 
 /* Run fn(user, worker) for worker = 0..n-1, each on its own thread of the OpenMP pool, with
  * denormals flushed, and wait. fn must not call this again. */

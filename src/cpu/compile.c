@@ -5,6 +5,7 @@
 #include "cpu/plan.h"
 #include "cpu/run.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +101,7 @@ static few_status prepare_step(few_plan *p, few_step *s, few_error *err)
     few_cpu_call *c = &prep.call;
     c->node = n;
     c->simd = p->simd;
+    c->team = p->team;
     for (int j = 0; j < n->n_in; j++)
         if (n->in[j] != FEW_NONE) {
             c->is[j] = &p->g->tensors[n->in[j]].shape;
@@ -221,6 +223,7 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
 {
     FEW_TRY(few_graph_status(g, err));
     few_status st = FEW_OK;
+    const int threads = omp_get_max_threads();
     uint8_t *mark = few_calloc((size_t)g->n_nodes + 1, 1);
     few_plan *p = few_calloc(1, sizeof *p);
     if (!mark || !p) {
@@ -232,6 +235,7 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
     p->simd = few_simd_get(NULL);
     p->trace = getenv("FEW_TRACE");
     p->n_workers = o->workers > 0 ? o->workers : few_thread_count();
+    p->team = p->n_workers == 1 && o->team > 1 ? o->team : 1;
     p->worker = few_calloc((size_t)p->n_workers, sizeof *p->worker);
     p->slot = few_calloc((size_t)g->n_tensors + 1, sizeof *p->slot);
     p->bound = few_calloc((size_t)g->n_tensors + 1, sizeof *p->bound);
@@ -243,6 +247,7 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
         p->has_grads |= g->tensors[v].grad_of >= 0;
     if (p->has_grads)
         p->grad_bytes = (size_t)g->sets[0]->count * sizeof(float);
+    omp_set_num_threads(p->team); /* oneDNN's primitives are made for as many */
     few_graph_reachable(g, mark);
     FEW_GOTO(find_slice(p, err));
     FEW_GOTO(list_steps(p, mark, err));
@@ -263,6 +268,7 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
     p->flops = few_graph_flops(g);
     run_constants(p);
 cleanup:
+    omp_set_num_threads(threads);
     few_free(mark);
     if (st != FEW_OK)
         few_cpu_release(p);

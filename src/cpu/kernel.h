@@ -26,6 +26,7 @@ typedef struct few_cpu_call {
     void *scratch; /* scratch_bytes of it, this worker's own */
     void *acc;     /* acc_bytes of it, this worker's own, kept between slices */
     bool first;    /* the first slice since gradients were cleared: overwrite acc */
+    int team;      /* OpenMP threads a kernel may use */
 } few_cpu_call;
 
 /* What prepare learns and answers. */

@@ -186,7 +186,6 @@ few_status few_dnn_conv_make(few_dnn *p, few_dnn_kind kind, const few_dnn_conv *
     memset(p, 0, sizeof *p);
     p->kind = kind;
     FEW_TRY(need_engine(err));
-    const int threads = omp_get_max_threads();
     few_dnn_desc x = { 0 }, w = { 0 }, b = { 0 }, y = { 0 };
     dnnl_primitive_desc_t hint = NULL;
     dnnl_primitive_attr_t attr = attributes(c->sum), plain = attributes(false);
@@ -199,7 +198,6 @@ few_status few_dnn_conv_make(few_dnn *p, few_dnn_kind kind, const few_dnn_conv *
     const few_dtype wt = kind == FEW_DNN_CONV_WEIGHTS ? FEW_F32 : c->type;
     few_dnn_desc wf = { 0 }; /* the forward weights, for the hint */
     few_status st = FEW_OK;
-    omp_set_num_threads(1);
     FEW_GOTO(few_dnn_desc_make(&x, c->type, 4, xd, c->winograd ? NULL : xs, c->winograd, err));
     FEW_GOTO(few_dnn_desc_make(&y, c->type, 4, yd, c->winograd ? NULL : ys, c->winograd, err));
     FEW_GOTO(few_dnn_desc_make(&w, wt, 4, wd, NULL, true, err));
@@ -218,7 +216,6 @@ few_status few_dnn_conv_make(few_dnn *p, few_dnn_kind kind, const few_dnn_conv *
     else
         st = finish(p, "convolution", err);
 cleanup:
-    omp_set_num_threads(threads);
     few_dnn_desc_free(&x);
     few_dnn_desc_free(&w);
     few_dnn_desc_free(&wf);
@@ -268,13 +265,11 @@ few_status few_dnn_linear_make(few_dnn *p, few_dnn_kind kind, few_dtype type, in
     memset(p, 0, sizeof *p);
     p->kind = kind;
     FEW_TRY(need_engine(err));
-    const int threads = omp_get_max_threads();
     const int64_t xd[2] = { m, i }, wd[2] = { o, i }, yd[2] = { m, o };
     few_dnn_desc x = { 0 }, w = { 0 }, wf = { 0 }, b = { 0 }, y = { 0 };
     dnnl_primitive_desc_t hint = NULL;
     dnnl_primitive_attr_t attr = attributes(false);
     few_status st = FEW_OK;
-    omp_set_num_threads(1);
     FEW_GOTO(few_dnn_desc_make(&x, type, 2, xd, NULL, false, err));
     FEW_GOTO(few_dnn_desc_make(&y, type, 2, yd, NULL, false, err));
     FEW_GOTO(few_dnn_desc_make(&wf, type, 2, wd, NULL, true, err));
@@ -292,7 +287,6 @@ few_status few_dnn_linear_make(few_dnn *p, few_dnn_kind kind, few_dtype type, in
     else
         st = finish(p, "inner product", err);
 cleanup:
-    omp_set_num_threads(threads);
     few_dnn_desc_free(&x);
     few_dnn_desc_free(&w);
     few_dnn_desc_free(&wf);
@@ -311,9 +305,7 @@ few_status few_dnn_matmul_make(few_dnn *p, const few_dnn_desc *src, const few_dn
     memset(p, 0, sizeof *p);
     p->kind = FEW_DNN_MATMUL;
     FEW_TRY(need_engine(err));
-    const int threads = omp_get_max_threads();
     dnnl_primitive_attr_t attr = attributes(false);
-    omp_set_num_threads(1);
 #if V3
     dnnl_status_t s = dnnl_matmul_primitive_desc_create(&p->pd, engine, REF(src), REF(weights),
                                                         NULL, REF(dst), attr);
@@ -328,7 +320,6 @@ few_status few_dnn_matmul_make(few_dnn *p, const few_dnn_desc *src, const few_dn
             ? finish(p, "matrix product", err)
             : few_fail(err, FEW_EUNSUPPORTED,
                        "oneDNN has no matrix product of this kind (status %d)", (int)s);
-    omp_set_num_threads(threads);
     dnnl_primitive_attr_destroy(attr);
     if (st != FEW_OK)
         few_dnn_free(p);

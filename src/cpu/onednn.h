@@ -34,7 +34,8 @@ typedef enum few_dnn_kind {
     FEW_DNN_MATMUL /* src weights -> dst, with leading batch dimensions */
 } few_dnn_kind;
 
-/* A primitive with its arrays. Executing is thread-safe with scratch of the caller. */
+/* A primitive with its arrays. Executing is thread-safe with scratch of the caller. It is made for
+ * as many OpenMP threads as omp_get_max_threads() says, and must find the same when it runs. */
 typedef struct few_dnn {
     few_dnn_kind kind;
     dnnl_primitive_desc_t pd;

@@ -69,7 +69,7 @@ struct few_plan {
     few_packed *pack;
     int n_packs, room_packs;
     few_worker *worker;
-    int n_workers;
+    int n_workers, team; /* team > 1: cores in each kernel of the one worker */
     char *fixed;
     size_t arena_bytes, fixed_bytes, scratch_bytes, acc_bytes, grad_bytes, pad_bytes;
     const float *master[FEW_MAX_SETS];

@@ -40,6 +40,7 @@ typedef struct few_adam_args {
  * [36][count][c] with `stride` floats from one position to the next. */
 typedef struct few_wino_tiles {
     int64_t h, w, c, from, count, stride;
+    int64_t begin, end; /* channels that are made of m; multiples of 32 */
     bool bf;            /* of the images */
     const float *zeros; /* [c] */
 } few_wino_tiles;
@@ -126,7 +127,8 @@ typedef struct few_simd {
     void (*wino_grad)(const few_wino_tiles *t, const void *dy, float *dm);
     void (*wino_weights)(float *u, const float *g, int64_t o, int64_t c, bool transposed);
     void (*wino_multiply)(float *m, int64_t m_stride, const float *v, int64_t v_stride,
-                          const float *u, int64_t tiles, int64_t c, int64_t o);
+                          const float *u, int64_t tiles, int64_t c, int64_t o, int64_t begin,
+                          int64_t end);
     /* du [36,c,o] = or += v^T dm; acc [9,c,o] = or += the gradient of the weights it stands for,
      * count = c o. */
     void (*wino_multiply_grad)(float *du, const float *v, int64_t v_stride, const float *dm,

@@ -20,6 +20,7 @@ struct few_winograd {
     size_t v, m, u, acc;   /* where these are in scratch, behind zeros; acc: dw [9,c,o], db [o] */
     size_t db;             /* where db is in acc */
     bool bias;             /* db is wanted */
+    size_t part;           /* of scratch, for each of the team */
 };
 
 bool few_winograd_fits(const few_dnn_conv *c)
@@ -101,7 +102,8 @@ few_status few_winograd_make(few_winograd **out, few_dnn_kind kind, const few_dn
     w->m = w->v + up64((size_t)stride(w, w->in) * positions);
     w->u = w->m + up64((size_t)stride(w, w->out) * positions);
     w->acc = w->u + (w->pack < 0 ? positions * pairs : 0);
-    p->scratch_bytes = w->acc;
+    w->part = w->acc;
+    p->scratch_bytes = w->part * (size_t)p->call.team;
     if (kind == FEW_DNN_CONV_WEIGHTS) {
         w->bias = p->used[1];
         w->db = 9 * pairs * sizeof(float);
@@ -119,16 +121,17 @@ void few_winograd_free(few_winograd *w)
     few_free(w);
 }
 
-static few_wino_tiles tiles_of(const few_winograd *w, const few_cpu_call *c, int64_t channels,
+static few_wino_tiles tiles_of(const few_winograd *w, void *scratch, int64_t channels,
                                few_dtype type)
 {
-    memset(c->scratch, 0, (size_t)channels * sizeof(float));
+    memset(scratch, 0, (size_t)channels * sizeof(float));
     return (few_wino_tiles){ .h = w->h,
                              .w = w->w,
                              .c = channels,
                              .stride = stride(w, channels),
                              .bf = type == FEW_BF16,
-                             .zeros = c->scratch };
+                             .end = channels,
+                             .zeros = scratch };
 }
 
 static float *at(void *from, size_t bytes)
@@ -136,24 +139,55 @@ static float *at(void *from, size_t bytes)
     return (float *)(void *)((char *)from + bytes);
 }
 
-/* y = x * weights + bias + res; x and y as few_winograd.in and .out. */
-static void convolve(const few_winograd *w, const few_cpu_call *c)
+/* Tiles from..to-1 and channels begin..end-1 of y = x * weights + bias + res; x and y as
+ * few_winograd.in and .out. */
+struct piece {
+    int64_t from, to, begin, end;
+};
+
+static void convolve_piece(const few_winograd *w, const few_cpu_call *c, char *scratch,
+                           const float *u, struct piece p)
 {
     const few_simd *simd = c->simd;
     const bool forward = w->kind == FEW_DNN_CONV;
-    float *v = at(c->scratch, w->v), *m = at(c->scratch, w->m);
-    const float *u = w->pack < 0 ? at(c->scratch, w->u) : few_plan_packed(w->plan, w->pack);
-    if (w->pack < 0)
-        simd->wino_weights(at(c->scratch, w->u), c->in[1], w->o, w->c, !forward);
-    few_wino_tiles x = tiles_of(w, c, w->in, c->in_type[0]),
-                   y = tiles_of(w, c, w->out, c->out_type[0]);
-    for (int64_t t = 0; t < w->tiles; t += w->block) {
+    float *v = at(scratch, w->v), *m = at(scratch, w->m);
+    few_wino_tiles x = tiles_of(w, scratch, w->in, c->in_type[0]),
+                   y = tiles_of(w, scratch, w->out, c->out_type[0]);
+    y.begin = p.begin;
+    y.end = p.end;
+    for (int64_t t = p.from; t < p.to; t += w->block) {
         x.from = y.from = t;
-        x.count = y.count = w->tiles - t < w->block ? w->tiles - t : w->block;
+        x.count = y.count = p.to - t < w->block ? p.to - t : w->block;
         simd->wino_input(&x, c->in[0], v);
-        simd->wino_multiply(m, y.stride, v, x.stride, u, x.count, w->in, w->out);
+        simd->wino_multiply(m, y.stride, v, x.stride, u, x.count, w->in, w->out, p.begin, p.end);
         simd->wino_output(&y, m, forward ? c->in[2] : NULL, forward ? c->in[3] : NULL, c->out[0]);
     }
+}
+
+/* One of n pieces: some tiles, or, where there are few, some channels of all. */
+static struct piece piece_of(const few_winograd *w, int k, int n)
+{
+    enum { ENOUGH = 8 };
+    if (w->tiles >= n * ENOUGH)
+        return (struct piece){ w->tiles * k / n, w->tiles * (k + 1) / n, 0, w->out };
+    const int64_t blocks = w->out / 32;
+    return (struct piece){ 0, w->tiles, blocks * k / n * 32, blocks * (k + 1) / n * 32 };
+}
+
+static void convolve(const few_winograd *w, const few_cpu_call *c)
+{
+    char *scratch = c->scratch;
+    const float *u = w->pack < 0 ? at(scratch, w->u) : few_plan_packed(w->plan, w->pack);
+    if (w->pack < 0)
+        c->simd->wino_weights(at(scratch, w->u), c->in[1], w->o, w->c, w->kind != FEW_DNN_CONV);
+    const int n = c->team;
+    if (n == 1) {
+        convolve_piece(w, c, scratch, u, piece_of(w, 0, 1));
+        return;
+    }
+#pragma omp parallel for num_threads(n) schedule(static, 1)
+    for (int k = 0; k < n; k++)
+        convolve_piece(w, c, scratch + (size_t)k * w->part, u, piece_of(w, k, n));
 }
 
 /* dw[o][c][9] += acc[9][c][o] */
@@ -173,7 +207,8 @@ static void weigh(const few_winograd *w, const few_cpu_call *c)
     float *v = at(c->scratch, w->v), *dm = at(c->scratch, w->m), *du = at(c->scratch, w->u);
     float *fresh = at(c->scratch, w->acc), *acc = c->acc ? c->acc : fresh;
     const bool first = !c->acc || c->first;
-    few_wino_tiles x = tiles_of(w, c, w->c, c->in_type[0]), y = tiles_of(w, c, w->o, c->in_type[1]);
+    few_wino_tiles x = tiles_of(w, c->scratch, w->c, c->in_type[0]),
+                   y = tiles_of(w, c->scratch, w->o, c->in_type[1]);
     for (int64_t t = 0; t < w->tiles; t += w->block) {
         x.from = y.from = t;
         x.count = y.count = w->tiles - t < w->block ? w->tiles - t : w->block;

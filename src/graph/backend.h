@@ -20,6 +20,7 @@ typedef struct few_plan few_plan;
 typedef struct few_plan_options {
     few_precision precision;
     int workers; /* 0: as many as cores */
+    int team;    /* with workers 1: cores that share every slice, for few images at a time; 0: 1 */
 } few_plan_options;
 
 /* One optimiser step over the gradients of the last run. All arenas have the layout of set 0's

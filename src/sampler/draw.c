@@ -84,7 +84,10 @@ few_status few_drawer_create(const few_spec *spec, const float *master, const fe
     if (!d)
         return few_fail(err, FEW_ENOMEM, "out of memory for sampling");
     few_status st = FEW_OK;
-    const int workers = o->workers > 0 ? o->workers : few_thread_count();
+    const int cores = o->workers > 0 ? o->workers : few_thread_count();
+    /* Fewer images than cores: all in one slice, which the cores share. */
+    const bool few = o->slice <= 0 && o->images > 0 && o->images < cores;
+    const int workers = few ? 1 : cores;
     int64_t slice = o->slice > 0 ? o->slice : 8;
     if (o->slice <= 0 && o->images > 0 && (o->images + workers - 1) / workers < slice)
         slice = (o->images + workers - 1) / workers;
@@ -104,7 +107,9 @@ few_status few_drawer_create(const few_spec *spec, const float *master, const fe
     }
     few_graph_use_set(&d->graph, 0, &d->params);
     build(d);
-    const few_plan_options po = { .precision = o->precision, .workers = workers };
+    const few_plan_options po = { .precision = o->precision,
+                                  .workers = workers,
+                                  .team = few ? cores : 1 };
     FEW_GOTO(few_backend_cpu.compile(&d->graph, &po, &d->plan, err));
     FEW_GOTO(few_backend_cpu.params(d->plan, 0, master, err));
     d->pixels = (int64_t)spec->height * spec->width * spec->channels;

@@ -23,7 +23,7 @@ static void *typed(const double *v, int64_t n, few_dtype t)
     return p;
 }
 
-static void check(const few_op *op, const few_op_case *c, few_precision precision)
+static void check(const few_op *op, const few_op_case *c, few_precision precision, int team)
 {
     op_case t;
     few_error err = { 0 };
@@ -31,7 +31,7 @@ static void check(const few_op *op, const few_op_case *c, few_precision precisio
     void *in[FEW_MAX_IN] = { NULL };
     float *out[FEW_MAX_OUT] = { NULL };
     case_make(&t, op, c);
-    const few_plan_options o = { .precision = precision, .workers = 1 };
+    const few_plan_options o = { .precision = precision, .workers = 1, .team = team };
     if (few_backend_cpu.compile(&t.g, &o, &plan, &err) != FEW_OK)
         fail_msg("%s/%s: %s", op->name, c->name, err.text);
     for (int k = 0; k < FEW_MAX_IN; k++)
@@ -74,7 +74,8 @@ static void kernels_agree_with_references(few_precision p)
 {
     for (int k = 0; k < few_n_ops; k++)
         for (const few_op_case *c = few_ops[k]->cases; c->name; c++)
-            check(few_ops[k], c, p);
+            for (int team = 1; team <= 3; team += 2) /* alone, and with threads of its own */
+                check(few_ops[k], c, p, team);
 }
 
 static void kernels_agree_in_f32(void **state)

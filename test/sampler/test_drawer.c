@@ -199,6 +199,39 @@ static void drawers_refuse_what_makes_no_sense(void **state)
     few_net_free(&n);
 }
 
+/* ---- few images -----------------------------------------------------------------------------*/
+
+/* Fewer images than cores share these; they are the images that they are among many. */
+static void few_images_are_those_of_many(void **state)
+{
+    (void)state;
+    enum { N = 6, D = 32 * 8 * 8 };
+    static float many[N * D], some[N * D];
+    static const few_net_shape wide = { 8, 8, 32, 3 };
+    few_net n;
+    few_config c;
+    few_error err = { 0 };
+    load_defaults(&c, "diffusion");
+    tiny_unet(&c);
+    set(&c, "model.base", "32"); /* for Winograd's convolution */
+    make_net(&n, &c, wide, 5);
+    few_config_clear(&c);
+    few_draw o = { .sampler = &few_sampler_multistep, .steps = 2, .seed = 4 };
+    draw_once(&n, &o, N, many);
+    for (int count = 1; count <= 3; count++) {
+        const few_drawer_options options = { .precision = FEW_PRECISION_F32,
+                                             .workers = 4,
+                                             .images = count };
+        few_drawer *d = NULL;
+        assert_int_equal(few_drawer_create(&n.spec, n.master, &options, &d, &err), FEW_OK);
+        for (o.first = 0; o.first < N; o.first += count)
+            draw(d, &o, count, some + o.first * D);
+        same(many, some, N * D, "few at a time");
+        few_drawer_free(d);
+    }
+    few_net_free(&n);
+}
+
 /* ---- clipping -------------------------------------------------------------------------------*/
 
 /* Two steps with x_hat held in [-1, 1], against the same by single steps without. */
@@ -294,6 +327,7 @@ int main(void)
         cmocka_unit_test(samplers_refuse_the_wrong_checkpoint),
         cmocka_unit_test(wrong_settings),
         cmocka_unit_test(drawers_refuse_what_makes_no_sense),
+        cmocka_unit_test(few_images_are_those_of_many),
         cmocka_unit_test(a_clipped_chain_holds_every_prediction),
         cmocka_unit_test(drawers_survive_every_failed_allocation),
     };

@@ -246,7 +246,7 @@ INLINE void wino_output_body(bool bf, const few_wino_tiles *t, const float *m, c
         find_pixels(t, y, t->from + k, 4, 0, NULL, p);
         if (res)
             find_pixels(t, res, t->from + k, 4, 0, NULL, q);
-        for (int64_t c = 0; c < t->c; c += W) {
+        for (int64_t c = t->begin; c < t->end; c += W) {
             const vf b = bias ? load_w(false, bias, c) : splat(0);
             const float *from = m + k * t->c + c;
             vf half[6][4];
@@ -364,20 +364,29 @@ INLINE void product(int rows, float *m, int64_t ldm, const float *a, int64_t row
     }
 }
 
-/* m[36][tiles][o] = v[36][tiles][c] u: the same sums in the same order for every tile. */
+/* m[36][tiles][o] = v[36][tiles][c] u for the channels begin..end-1 of o: the same sums in the same
+ * order for every tile. */
 static void wino_multiply(float *m, int64_t m_stride, const float *v, int64_t v_stride,
-                          const float *u, int64_t tiles, int64_t c, int64_t o)
+                          const float *u, int64_t tiles, int64_t c, int64_t o, int64_t begin,
+                          int64_t end)
 {
     for (int p = 0; p < 36; p++)
-        for (int64_t q = 0; q < o; q += PANEL) {
-            const float *b = u + (p * o + q) * c;
+        for (int64_t q = begin; q < end; q += PANEL) {
+            const float *b = u + (p * o + q) * c, *a = v + p * v_stride;
+            float *to = m + p * m_stride + q;
             int64_t t = 0;
             for (; t + PRODUCT_ROWS <= tiles; t += PRODUCT_ROWS)
-                product(PRODUCT_ROWS, m + p * m_stride + t * o + q, o, v + p * v_stride + t * c, c,
-                        1, b, PANEL, c, false);
-            for (; t < tiles; t++)
-                product(1, m + p * m_stride + t * o + q, o, v + p * v_stride + t * c, c, 1, b,
-                        PANEL, c, false);
+                product(PRODUCT_ROWS, to + t * o, o, a + t * c, c, 1, b, PANEL, c, false);
+            if (PRODUCT_ROWS > 4 && t + 4 <= tiles) {
+                product(4, to + t * o, o, a + t * c, c, 1, b, PANEL, c, false);
+                t += 4;
+            }
+            if (t + 2 <= tiles) {
+                product(2, to + t * o, o, a + t * c, c, 1, b, PANEL, c, false);
+                t += 2;
+            }
+            if (t < tiles)
+                product(1, to + t * o, o, a + t * c, c, 1, b, PANEL, c, false);
         }
 }
 
