@@ -1,6 +1,9 @@
-/* conv2d and its gradients through oneDNN, channels last. */
+/* conv2d and its gradients, channels last: the choice between oneDNN, Winograd and tiles, and what
+ * oneDNN does. */
 #include "base/alloc.h"
+#include "cpu/tiles.h"
 #include "cpu/weighted.h"
+#include "cpu/winograd.h"
 
 enum { STRIDE, PAD0, PAD1 }; /* attributes; see few_conv2d */
 
@@ -23,11 +26,13 @@ static few_dnn_conv sizes(const few_attrs *a, const few_shape *x, const few_shap
                            .type = type };
 }
 
-static few_status make(few_weighted **out, few_dnn_kind kind, const few_dnn_conv *c, few_error *err)
+static few_status make(few_weighted **out, const few_way *way, few_dnn_kind kind,
+                       const few_dnn_conv *c, few_error *err)
 {
     few_weighted *w = few_calloc(1, sizeof *w);
     if (!w)
         return few_fail(err, FEW_ENOMEM, "out of memory for a convolution");
+    w->way = way;
     const few_status st = few_dnn_conv_make(&w->prim, kind, c, err);
     if (st != FEW_OK)
         few_free(w);
@@ -36,6 +41,17 @@ static few_status make(few_weighted **out, few_dnn_kind kind, const few_dnn_conv
     return st;
 }
 
+static void conv_run(const few_cpu_call *c)
+{
+    const few_weighted *w = c->state;
+    few_dnn_run(&w->prim, c->in[0], few_weighted_get(w, c, c->in[1]), c->in[2], c->out[0],
+                c->scratch);
+    if (c->in[3])
+        few_weighted_add(c, c->in[3]);
+}
+
+static const few_way conv_by_onednn = { conv_run, NULL, few_weighted_release };
+
 static few_status conv_prepare(few_cpu_prep *p, few_error *err)
 {
     const few_cpu_call *c = &p->call;
@@ -43,23 +59,18 @@ static few_status conv_prepare(few_cpu_prep *p, few_error *err)
     few_weighted *w = NULL;
     s.bias = c->is[2] != NULL;
     if (few_winograd_fits(&s))
-        return few_weighted_winograd(p, FEW_DNN_CONV, &s, err);
-    FEW_TRY(make(&w, FEW_DNN_CONV, &s, err));
+        return few_winograd_prepare(p, FEW_DNN_CONV, &s, err);
+    FEW_TRY(make(&w, &conv_by_onednn, FEW_DNN_CONV, &s, err));
     return few_weighted_ready(p, w, 1, c->is[1], err);
 }
 
-static void conv_run(const few_cpu_call *c)
+static void data_run(const few_cpu_call *c)
 {
     const few_weighted *w = c->state;
-    if (w->wino) {
-        few_winograd_run(w->wino, c);
-        return;
-    }
-    few_dnn_run(&w->prim, c->in[0], few_weighted_get(w, c, c->in[1]), c->in[2], c->out[0],
-                c->scratch);
-    if (c->in[3])
-        few_weighted_add(c, c->in[3]);
+    few_dnn_run(&w->prim, c->out[0], few_weighted_get(w, c, c->in[1]), NULL, c->in[0], c->scratch);
 }
+
+static const few_way data_by_onednn = { data_run, NULL, few_weighted_release };
 
 static few_status data_prepare(few_cpu_prep *p, few_error *err)
 {
@@ -67,19 +78,9 @@ static few_status data_prepare(few_cpu_prep *p, few_error *err)
     const few_dnn_conv s = sizes(&c->node->a, c->os[0], c->is[1], c->is[0], c->in_type[0]);
     few_weighted *w = NULL;
     if (few_winograd_fits(&s))
-        return few_weighted_winograd(p, FEW_DNN_CONV_DATA, &s, err);
-    FEW_TRY(make(&w, FEW_DNN_CONV_DATA, &s, err));
+        return few_winograd_prepare(p, FEW_DNN_CONV_DATA, &s, err);
+    FEW_TRY(make(&w, &data_by_onednn, FEW_DNN_CONV_DATA, &s, err));
     return few_weighted_ready(p, w, 1, c->is[1], err);
-}
-
-static void data_run(const few_cpu_call *c)
-{
-    const few_weighted *w = c->state;
-    if (w->wino) {
-        few_winograd_run(w->wino, c);
-        return;
-    }
-    few_dnn_run(&w->prim, c->out[0], few_weighted_get(w, c, c->in[1]), NULL, c->in[0], c->scratch);
 }
 
 static few_status weights_prepare(few_cpu_prep *p, few_error *err)
@@ -88,27 +89,27 @@ static few_status weights_prepare(few_cpu_prep *p, few_error *err)
     few_dnn_conv s = sizes(&c->node->a, c->is[0], c->os[0], c->is[1], c->in_type[0]);
     few_weighted *w = NULL;
     if (few_winograd_fits(&s))
-        return few_weighted_winograd(p, FEW_DNN_CONV_WEIGHTS, &s, err);
+        return few_winograd_prepare(p, FEW_DNN_CONV_WEIGHTS, &s, err);
     if (s.type == FEW_BF16 && s.stride == 1 && s.kh == s.kw && few_cpu_may_use_amx() &&
         ((s.kh == 3 && s.pad0 == 1 && s.pad1 == 1) || (s.kh == 1 && !s.pad0 && !s.pad1)))
-        return few_weighted_grad_tiles(
+        return few_tiles_prepare(
             p,
             &(few_amx_weights){ .n = s.n, .h = s.h, .w = s.w, .c = s.c, .o = s.o, .k = (int)s.kh },
             err);
     s.bias = p->used[1];
-    FEW_TRY(make(&w, FEW_DNN_CONV_WEIGHTS, &s, err));
+    FEW_TRY(make(&w, &few_weighted_grad, FEW_DNN_CONV_WEIGHTS, &s, err));
     return few_weighted_grad_ready(p, w, c->os[0], s.o, err);
 }
 
 const few_cpu_kernel few_cpu_conv2d = {
-    .op = "conv2d", .prepare = conv_prepare, .run = conv_run, .release = few_weighted_release
+    .op = "conv2d", .prepare = conv_prepare, .run = few_way_run, .release = few_way_release
 };
 const few_cpu_kernel few_cpu_conv2d_grad_input = { .op = "conv2d_grad_input",
                                                    .prepare = data_prepare,
-                                                   .run = data_run,
-                                                   .release = few_weighted_release };
+                                                   .run = few_way_run,
+                                                   .release = few_way_release };
 const few_cpu_kernel few_cpu_conv2d_grad_weights = { .op = "conv2d_grad_weights",
                                                      .prepare = weights_prepare,
-                                                     .run = few_weighted_grad_run,
-                                                     .finish = few_weighted_grad_finish,
-                                                     .release = few_weighted_release };
+                                                     .run = few_way_run,
+                                                     .finish = few_way_finish,
+                                                     .release = few_way_release };

@@ -1,5 +1,6 @@
 /* linear and its gradients through oneDNN's inner product, over [rows, features]. */
 #include "base/alloc.h"
+#include "cpu/tiles.h"
 #include "cpu/weighted.h"
 
 static few_status make(few_weighted **out, few_dnn_kind kind, few_dtype type, const few_shape *x,
@@ -57,9 +58,10 @@ static few_status weights_prepare(few_cpu_prep *p, few_error *err)
     const int64_t rows = few_shape_count(c->is[0]) / i;
     if (c->in_type[0] == FEW_BF16 && c->in_type[1] == FEW_BF16 && rows >= 32 &&
         few_cpu_may_use_amx())
-        return few_weighted_grad_tiles(
+        return few_tiles_prepare(
             p, &(few_amx_weights){ .n = rows, .h = 1, .w = 1, .c = i, .o = o, .k = 1 }, err);
     FEW_TRY(make(&w, FEW_DNN_LINEAR_WEIGHTS, c->in_type[0], c->is[0], c->os[0], p->used[1], err));
+    w->way = &few_weighted_grad;
     return few_weighted_grad_ready(p, w, c->os[0], c->os[0]->d[0], err);
 }
 
@@ -72,6 +74,6 @@ const few_cpu_kernel few_cpu_linear_grad_input = { .op = "linear_grad_input",
                                                    .release = few_weighted_release };
 const few_cpu_kernel few_cpu_linear_grad_weights = { .op = "linear_grad_weights",
                                                      .prepare = weights_prepare,
-                                                     .run = few_weighted_grad_run,
-                                                     .finish = few_weighted_grad_finish,
-                                                     .release = few_weighted_release };
+                                                     .run = few_way_run,
+                                                     .finish = few_way_finish,
+                                                     .release = few_way_release };

@@ -17,16 +17,6 @@ static size_t up64(size_t n)
 void few_weighted_release(void *state)
 {
     few_weighted *w = state;
-    if (w->wino) {
-        few_winograd_free(w->wino);
-        few_free(w);
-        return;
-    }
-    if (w->tiles) {
-        few_free((void *)(uintptr_t)w->amx.pixel);
-        few_free(w);
-        return;
-    }
     few_dnn_free(&w->prim);
     few_dnn_reorder_free(&w->convert);
     few_free(w);
@@ -96,78 +86,9 @@ cleanup:
     return st;
 }
 
-few_status few_weighted_grad_tiles(few_cpu_prep *p, const few_amx_weights *amx, few_error *err)
-{
-    few_weighted *w = few_calloc(1, sizeof *w);
-    if (!w)
-        return few_fail(err, FEW_ENOMEM, "out of memory for a weight gradient");
-    w->plan = p->plan;
-    w->pack = -1;
-    w->tiles = true;
-    w->amx = *amx;
-    few_amx_weights_plan(&w->amx);
-    int32_t *pixel = few_malloc((size_t)w->amx.tiles * 32 * sizeof *pixel);
-    if (!pixel) {
-        few_free(w);
-        return few_fail(err, FEW_ENOMEM, "out of memory for a weight gradient");
-    }
-    few_amx_weights_pixels(&w->amx, pixel);
-    w->amx.pixel = pixel;
-    w->packed_bytes = up64(w->amx.acc_bytes);
-    w->bias_bytes = p->used[1] ? up64((size_t)amx->o * sizeof(float)) : 0;
-    p->state = w;
-    p->scratch_bytes = up64(w->amx.scratch_bytes) + w->packed_bytes + w->bias_bytes;
-    if (p->may_accumulate)
-        p->acc_bytes = w->packed_bytes + w->bias_bytes;
-    return FEW_OK;
-}
-
-few_status few_weighted_winograd(few_cpu_prep *p, few_dnn_kind kind, const few_dnn_conv *c,
-                                 few_error *err)
-{
-    few_weighted *w = few_calloc(1, sizeof *w);
-    if (!w)
-        return few_fail(err, FEW_ENOMEM, "out of memory for a convolution");
-    const few_status st = few_winograd_make(&w->wino, kind, c, p, err);
-    if (st != FEW_OK)
-        few_free(w);
-    else
-        p->state = w;
-    return st;
-}
-
-static void tiles_run(const few_weighted *w, const few_cpu_call *c)
-{
-    char *fresh = (char *)c->scratch + up64(w->amx.scratch_bytes);
-    float *acc = c->acc ? c->acc : (void *)fresh;
-    const bool first = !c->acc || c->first;
-    few_amx_weights_run(&w->amx, c->in[0], c->in[1], acc, first, c->scratch);
-    if (w->bias_bytes) {
-        float *db = (float *)(void *)((char *)acc + w->packed_bytes);
-        float *to = first ? db : (float *)(void *)(fresh + w->packed_bytes);
-        c->simd->column_sum(true, to, c->in[1], few_shape_count(c->is[1]) / w->amx.o, w->amx.o);
-        if (!first)
-            c->simd->accumulate(db, to, w->amx.o);
-        if (!c->acc)
-            memcpy(c->out[1], db, (size_t)w->amx.o * sizeof(float));
-    }
-    if (!c->acc && c->out[0]) {
-        memset(c->out[0], 0, (size_t)few_shape_count(c->os[0]) * sizeof(float));
-        few_amx_weights_unpack(&w->amx, acc, c->out[0]);
-    }
-}
-
-void few_weighted_grad_run(const few_cpu_call *c)
+static void grad_run(const few_cpu_call *c)
 {
     const few_weighted *w = c->state;
-    if (w->wino) {
-        few_winograd_run(w->wino, c);
-        return;
-    }
-    if (w->tiles) {
-        tiles_run(w, c);
-        return;
-    }
     char *fresh = (char *)c->scratch + up64(w->prim.scratch_bytes);
     char *dw = c->acc && c->first ? c->acc : fresh;
     char *db = w->bias_bytes ? dw + w->packed_bytes : NULL;
@@ -183,16 +104,10 @@ void few_weighted_grad_run(const few_cpu_call *c)
     }
 }
 
-void few_weighted_grad_finish(const few_cpu_call *c, float *const grad[FEW_MAX_OUT])
+static void grad_finish(const few_cpu_call *c, float *const grad[FEW_MAX_OUT])
 {
     const few_weighted *w = c->state;
-    if (w->wino) {
-        few_winograd_finish(w->wino, c, grad);
-        return;
-    }
-    if (grad[0] && w->tiles) {
-        few_amx_weights_unpack(&w->amx, c->acc, grad[0]);
-    } else if (grad[0]) {
+    if (grad[0]) {
         few_dnn_reorder_run(&w->convert, c->acc, c->scratch);
         c->simd->accumulate(grad[0], c->scratch, few_shape_count(c->os[0]));
     }
@@ -201,3 +116,5 @@ void few_weighted_grad_finish(const few_cpu_call *c, float *const grad[FEW_MAX_O
                             (const float *)(const void *)((char *)c->acc + w->packed_bytes),
                             few_shape_count(c->os[1]));
 }
+
+const few_way few_weighted_grad = { grad_run, grad_finish, few_weighted_release };

@@ -10,7 +10,8 @@
 
 enum { POSITIONS = 36, LEAST_SIDE = 8, CACHE = 512 << 10 };
 
-struct few_winograd {
+struct winograd {
+    const few_way *way;
     few_dnn_kind kind;
     few_plan *plan;
     int pack;              /* of the weights in the plan; -1: transformed at every call */
@@ -43,7 +44,7 @@ static size_t up64(size_t n)
 
 /* Floats from one position to the next: 64 bytes more than there are, since 36 arrays a power of
  * two apart would share a few sets of the cache. */
-static int64_t stride(const few_winograd *w, int64_t channels)
+static int64_t stride(const struct winograd *w, int64_t channels)
 {
     return w->block * channels + 16;
 }
@@ -61,7 +62,7 @@ static void fill_turned(const few_simd *simd, const few_shape *s, const float *p
 /* Tiles at a time: as many as stay in the cache with their products; but where there are many
  * channels, so many that reading the weights (or adding up their gradients, which is twice that)
  * moves no more memory than the tiles themselves do. */
-static int64_t block_size(const few_winograd *w)
+static int64_t block_size(const struct winograd *w)
 {
     const int64_t channels = w->c + w->o,
                   fit = CACHE / (int64_t)(POSITIONS * sizeof(float)) / channels,
@@ -70,23 +71,150 @@ static int64_t block_size(const few_winograd *w)
     return block < w->tiles ? block : w->tiles;
 }
 
-few_status few_winograd_make(few_winograd **out, few_dnn_kind kind, const few_dnn_conv *c,
-                             few_cpu_prep *p, few_error *err)
+static few_wino_tiles tiles_of(const struct winograd *w, void *scratch, int64_t channels,
+                               few_dtype type)
+{
+    memset(scratch, 0, (size_t)channels * sizeof(float));
+    return (few_wino_tiles){ .h = w->h,
+                             .w = w->w,
+                             .c = channels,
+                             .stride = stride(w, channels),
+                             .bf = type == FEW_BF16,
+                             .end = channels,
+                             .zeros = scratch };
+}
+
+static float *at(void *from, size_t bytes)
+{
+    return (float *)(void *)((char *)from + bytes);
+}
+
+/* Tiles from..to-1 and channels begin..end-1 of y = x * weights + bias + res; x and y as
+ * winograd.in and .out. */
+struct piece {
+    int64_t from, to, begin, end;
+};
+
+static void convolve_piece(const struct winograd *w, const few_cpu_call *c, char *scratch,
+                           const float *u, struct piece p)
+{
+    const few_simd *simd = c->simd;
+    const bool forward = w->kind == FEW_DNN_CONV;
+    float *v = at(scratch, w->v), *m = at(scratch, w->m);
+    few_wino_tiles x = tiles_of(w, scratch, w->in, c->in_type[0]),
+                   y = tiles_of(w, scratch, w->out, c->out_type[0]);
+    y.begin = p.begin;
+    y.end = p.end;
+    for (int64_t t = p.from; t < p.to; t += w->block) {
+        x.from = y.from = t;
+        x.count = y.count = p.to - t < w->block ? p.to - t : w->block;
+        simd->wino_input(&x, c->in[0], v);
+        simd->wino_multiply(m, y.stride, v, x.stride, u, x.count, w->in, w->out, p.begin, p.end);
+        simd->wino_output(&y, m, forward ? c->in[2] : NULL, forward ? c->in[3] : NULL, c->out[0]);
+    }
+}
+
+/* One of n pieces: some tiles, or, where there are few, some channels of all. */
+static struct piece piece_of(const struct winograd *w, int k, int n)
+{
+    enum { ENOUGH = 8 };
+    if (w->tiles >= n * ENOUGH)
+        return (struct piece){ w->tiles * k / n, w->tiles * (k + 1) / n, 0, w->out };
+    const int64_t blocks = w->out / 32;
+    return (struct piece){ 0, w->tiles, blocks * k / n * 32, blocks * (k + 1) / n * 32 };
+}
+
+static void convolve(const struct winograd *w, const few_cpu_call *c)
+{
+    char *scratch = c->scratch;
+    const float *u = w->pack < 0 ? at(scratch, w->u) : few_plan_packed(w->plan, w->pack);
+    if (w->pack < 0)
+        c->simd->wino_weights(at(scratch, w->u), c->in[1], w->o, w->c, w->kind != FEW_DNN_CONV);
+    const int n = c->team;
+    if (n == 1) {
+        convolve_piece(w, c, scratch, u, piece_of(w, 0, 1));
+        return;
+    }
+#pragma omp parallel for num_threads(n) schedule(static, 1)
+    for (int k = 0; k < n; k++)
+        convolve_piece(w, c, scratch + (size_t)k * w->part, u, piece_of(w, k, n));
+}
+
+/* dw[o][c][9] += acc[9][c][o] */
+static void unpack(const struct winograd *w, const float *acc, float *dw)
+{
+    enum { SOME = 16 };
+    for (int64_t o = 0; o < w->o; o += SOME)
+        for (int64_t c = 0; c < w->c; c++)
+            for (int64_t i = o; i < o + SOME; i++)
+                for (int64_t k = 0; k < 9; k++)
+                    dw[(i * w->c + c) * 9 + k] += acc[(k * w->c + c) * w->o + i];
+}
+
+static void weigh(const struct winograd *w, const few_cpu_call *c)
+{
+    const few_simd *simd = c->simd;
+    float *v = at(c->scratch, w->v), *dm = at(c->scratch, w->m), *du = at(c->scratch, w->u);
+    float *fresh = at(c->scratch, w->acc), *acc = c->acc ? c->acc : fresh;
+    const bool first = !c->acc || c->first;
+    few_wino_tiles x = tiles_of(w, c->scratch, w->c, c->in_type[0]),
+                   y = tiles_of(w, c->scratch, w->o, c->in_type[1]);
+    for (int64_t t = 0; t < w->tiles; t += w->block) {
+        x.from = y.from = t;
+        x.count = y.count = w->tiles - t < w->block ? w->tiles - t : w->block;
+        simd->wino_input(&x, c->in[0], v);
+        simd->wino_grad(&y, c->in[1], dm);
+        simd->wino_multiply_grad(du, v, x.stride, dm, y.stride, x.count, w->c, w->o, t == 0);
+    }
+    simd->wino_weights_grad(acc, du, w->c * w->o, first);
+    if (w->bias)
+        few_way_bias(c, w->o, at(acc, w->db), at(fresh, w->db));
+    if (!c->acc && c->out[0]) {
+        memset(c->out[0], 0, w->db);
+        unpack(w, acc, c->out[0]);
+    }
+}
+
+/* ---- as a way -------------------------------------------------------------------------------*/
+
+static void run(const few_cpu_call *c)
+{
+    const struct winograd *w = c->state;
+    if (w->kind == FEW_DNN_CONV_WEIGHTS)
+        weigh(w, c);
+    else
+        convolve(w, c);
+}
+
+static void finish(const few_cpu_call *c, float *const grad[FEW_MAX_OUT])
+{
+    const struct winograd *w = c->state;
+    if (grad[0])
+        unpack(w, c->acc, grad[0]);
+    if (grad[1])
+        c->simd->accumulate(grad[1], at(c->acc, w->db), w->o);
+}
+
+static const few_way way = { run, finish, few_free };
+
+few_status few_winograd_prepare(few_cpu_prep *p, few_dnn_kind kind, const few_dnn_conv *c,
+                                few_error *err)
 {
     const size_t positions = POSITIONS * sizeof(float), pairs = (size_t)(c->c * c->o);
-    few_winograd *w = few_calloc(1, sizeof *w);
+    struct winograd *w = few_calloc(1, sizeof *w);
     if (!w)
         return few_fail(err, FEW_ENOMEM, "out of memory for a convolution");
-    *w = (few_winograd){ .kind = kind,
-                         .plan = p->plan,
-                         .pack = -1,
-                         .n = c->n,
-                         .h = c->h,
-                         .w = c->w,
-                         .c = c->c,
-                         .o = c->o,
-                         .in = kind == FEW_DNN_CONV_DATA ? c->o : c->c,
-                         .out = kind == FEW_DNN_CONV_DATA ? c->c : c->o };
+    *w = (struct winograd){ .way = &way,
+                            .kind = kind,
+                            .plan = p->plan,
+                            .pack = -1,
+                            .n = c->n,
+                            .h = c->h,
+                            .w = c->w,
+                            .c = c->c,
+                            .o = c->o,
+                            .in = kind == FEW_DNN_CONV_DATA ? c->o : c->c,
+                            .out = kind == FEW_DNN_CONV_DATA ? c->c : c->o };
     w->tiles = c->n * ((c->h + 3) / 4) * ((c->w + 3) / 4);
     w->block = block_size(w);
     if (kind != FEW_DNN_CONV_WEIGHTS) {
@@ -112,138 +240,6 @@ few_status few_winograd_make(few_winograd **out, few_dnn_kind kind, const few_dn
         p->scratch_bytes = w->acc + up64(acc_bytes);
         p->acc_bytes = p->may_accumulate ? acc_bytes : 0;
     }
-    *out = w;
+    p->state = w;
     return FEW_OK;
-}
-
-void few_winograd_free(few_winograd *w)
-{
-    few_free(w);
-}
-
-static few_wino_tiles tiles_of(const few_winograd *w, void *scratch, int64_t channels,
-                               few_dtype type)
-{
-    memset(scratch, 0, (size_t)channels * sizeof(float));
-    return (few_wino_tiles){ .h = w->h,
-                             .w = w->w,
-                             .c = channels,
-                             .stride = stride(w, channels),
-                             .bf = type == FEW_BF16,
-                             .end = channels,
-                             .zeros = scratch };
-}
-
-static float *at(void *from, size_t bytes)
-{
-    return (float *)(void *)((char *)from + bytes);
-}
-
-/* Tiles from..to-1 and channels begin..end-1 of y = x * weights + bias + res; x and y as
- * few_winograd.in and .out. */
-struct piece {
-    int64_t from, to, begin, end;
-};
-
-static void convolve_piece(const few_winograd *w, const few_cpu_call *c, char *scratch,
-                           const float *u, struct piece p)
-{
-    const few_simd *simd = c->simd;
-    const bool forward = w->kind == FEW_DNN_CONV;
-    float *v = at(scratch, w->v), *m = at(scratch, w->m);
-    few_wino_tiles x = tiles_of(w, scratch, w->in, c->in_type[0]),
-                   y = tiles_of(w, scratch, w->out, c->out_type[0]);
-    y.begin = p.begin;
-    y.end = p.end;
-    for (int64_t t = p.from; t < p.to; t += w->block) {
-        x.from = y.from = t;
-        x.count = y.count = p.to - t < w->block ? p.to - t : w->block;
-        simd->wino_input(&x, c->in[0], v);
-        simd->wino_multiply(m, y.stride, v, x.stride, u, x.count, w->in, w->out, p.begin, p.end);
-        simd->wino_output(&y, m, forward ? c->in[2] : NULL, forward ? c->in[3] : NULL, c->out[0]);
-    }
-}
-
-/* One of n pieces: some tiles, or, where there are few, some channels of all. */
-static struct piece piece_of(const few_winograd *w, int k, int n)
-{
-    enum { ENOUGH = 8 };
-    if (w->tiles >= n * ENOUGH)
-        return (struct piece){ w->tiles * k / n, w->tiles * (k + 1) / n, 0, w->out };
-    const int64_t blocks = w->out / 32;
-    return (struct piece){ 0, w->tiles, blocks * k / n * 32, blocks * (k + 1) / n * 32 };
-}
-
-static void convolve(const few_winograd *w, const few_cpu_call *c)
-{
-    char *scratch = c->scratch;
-    const float *u = w->pack < 0 ? at(scratch, w->u) : few_plan_packed(w->plan, w->pack);
-    if (w->pack < 0)
-        c->simd->wino_weights(at(scratch, w->u), c->in[1], w->o, w->c, w->kind != FEW_DNN_CONV);
-    const int n = c->team;
-    if (n == 1) {
-        convolve_piece(w, c, scratch, u, piece_of(w, 0, 1));
-        return;
-    }
-#pragma omp parallel for num_threads(n) schedule(static, 1)
-    for (int k = 0; k < n; k++)
-        convolve_piece(w, c, scratch + (size_t)k * w->part, u, piece_of(w, k, n));
-}
-
-/* dw[o][c][9] += acc[9][c][o] */
-static void unpack(const few_winograd *w, const float *acc, float *dw)
-{
-    enum { SOME = 16 };
-    for (int64_t o = 0; o < w->o; o += SOME)
-        for (int64_t c = 0; c < w->c; c++)
-            for (int64_t i = o; i < o + SOME; i++)
-                for (int64_t k = 0; k < 9; k++)
-                    dw[(i * w->c + c) * 9 + k] += acc[(k * w->c + c) * w->o + i];
-}
-
-static void weigh(const few_winograd *w, const few_cpu_call *c)
-{
-    const few_simd *simd = c->simd;
-    float *v = at(c->scratch, w->v), *dm = at(c->scratch, w->m), *du = at(c->scratch, w->u);
-    float *fresh = at(c->scratch, w->acc), *acc = c->acc ? c->acc : fresh;
-    const bool first = !c->acc || c->first;
-    few_wino_tiles x = tiles_of(w, c->scratch, w->c, c->in_type[0]),
-                   y = tiles_of(w, c->scratch, w->o, c->in_type[1]);
-    for (int64_t t = 0; t < w->tiles; t += w->block) {
-        x.from = y.from = t;
-        x.count = y.count = w->tiles - t < w->block ? w->tiles - t : w->block;
-        simd->wino_input(&x, c->in[0], v);
-        simd->wino_grad(&y, c->in[1], dm);
-        simd->wino_multiply_grad(du, v, x.stride, dm, y.stride, x.count, w->c, w->o, t == 0);
-    }
-    simd->wino_weights_grad(acc, du, w->c * w->o, first);
-    if (w->bias) {
-        float *db = at(acc, w->db), *to = first ? db : at(fresh, w->db);
-        simd->column_sum(y.bf, to, c->in[1], w->n * w->h * w->w, w->o);
-        if (!first)
-            simd->accumulate(db, to, w->o);
-        if (!c->acc)
-            memcpy(c->out[1], db, (size_t)w->o * sizeof(float));
-    }
-    if (!c->acc && c->out[0]) {
-        memset(c->out[0], 0, w->db);
-        unpack(w, acc, c->out[0]);
-    }
-}
-
-void few_winograd_finish(const few_winograd *w, const few_cpu_call *c,
-                         float *const grad[FEW_MAX_OUT])
-{
-    if (grad[0])
-        unpack(w, c->acc, grad[0]);
-    if (grad[1])
-        c->simd->accumulate(grad[1], at(c->acc, w->db), w->o);
-}
-
-void few_winograd_run(const few_winograd *w, const few_cpu_call *c)
-{
-    if (w->kind == FEW_DNN_CONV_WEIGHTS)
-        weigh(w, c);
-    else
-        convolve(w, c);
 }

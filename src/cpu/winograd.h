@@ -12,22 +12,16 @@
 #define FEW_CPU_WINOGRAD_H
 
 #include "cpu/plan.h"
+#include "cpu/way.h"
 
 /* Whether it is to be used for c's sizes and type. It never depends on the number of images: an
  * image must not depend on those beside it. FEW_CONV=direct in the environment: never; winograd:
  * wherever it can. */
 bool few_winograd_fits(const few_dnn_conv *c);
 
-/* What conv2d (FEW_DNN_CONV), conv2d_grad_input (.._DATA) or conv2d_grad_weights (.._WEIGHTS) keeps
- * and wants, told to p. The sizes are those of the convolution. Fails: FEW_ENOMEM. */
-typedef struct few_winograd few_winograd;
-few_status few_winograd_make(few_winograd **out, few_dnn_kind kind, const few_dnn_conv *c,
-                             few_cpu_prep *p, few_error *err);
-void few_winograd_free(few_winograd *w);
-
-void few_winograd_run(const few_winograd *w, const few_cpu_call *c); /* whichever it is */
-/* Of a weight gradient: what few_cpu_kernel's finish does. */
-void few_winograd_finish(const few_winograd *w, const few_cpu_call *c,
-                         float *const grad[FEW_MAX_OUT]);
+/* As a way of conv2d (FEW_DNN_CONV), conv2d_grad_input (.._DATA) or conv2d_grad_weights
+ * (.._WEIGHTS). The sizes are those of the convolution. Fails: FEW_ENOMEM. */
+few_status few_winograd_prepare(few_cpu_prep *p, few_dnn_kind kind, const few_dnn_conv *c,
+                                few_error *err);
 
 #endif
