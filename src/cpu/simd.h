@@ -125,7 +125,10 @@ typedef struct few_simd {
     void (*wino_output)(const few_wino_tiles *t, const float *m, const float *bias, const void *res,
                         void *y);
     void (*wino_grad)(const few_wino_tiles *t, const void *dy, float *dm);
-    void (*wino_weights)(float *u, const float *g, int64_t o, int64_t c, bool transposed);
+    void (*wino_weights)(float *u, const float *g, int64_t o, int64_t c, bool transposed, bool bf);
+    /* Which channel is multiplied at a place: of bf16 images they are not in order, and neither are
+     * those of m, dm, u, du and acc. */
+    int64_t (*wino_channel)(bool bf, int64_t place);
     void (*wino_multiply)(float *m, int64_t m_stride, const float *v, int64_t v_stride,
                           const float *u, int64_t tiles, int64_t c, int64_t o, int64_t begin,
                           int64_t end);

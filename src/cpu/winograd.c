@@ -49,15 +49,16 @@ static int64_t stride(const struct winograd *w, int64_t channels)
     return w->block * channels + 16;
 }
 
-static void fill_weights(const few_simd *simd, const few_shape *s, const float *plain, void *to)
-{
-    simd->wino_weights(to, plain, s->d[0], s->d[1], false);
-}
-
-static void fill_turned(const few_simd *simd, const few_shape *s, const float *plain, void *to)
-{
-    simd->wino_weights(to, plain, s->d[0], s->d[1], true);
-}
+/* A few_fill for each kind of convolution and type of image. */
+#define FILL(name, turned, bf)                                                                     \
+    static void name(const few_simd *simd, const few_shape *s, const float *plain, void *to)       \
+    {                                                                                              \
+        simd->wino_weights(to, plain, s->d[0], s->d[1], turned, bf);                               \
+    }
+FILL(fill_f32, false, false)
+FILL(fill_bf16, false, true)
+FILL(fill_turned_f32, true, false)
+FILL(fill_turned_bf16, true, true)
 
 /* Tiles at a time: as many as stay in the cache with their products; but where there are many
  * channels, so many that reading the weights (or adding up their gradients, which is twice that)
@@ -129,7 +130,8 @@ static void convolve(const struct winograd *w, const few_cpu_call *c)
     char *scratch = c->scratch;
     const float *u = w->pack < 0 ? at(scratch, w->u) : few_plan_packed(w->plan, w->pack);
     if (w->pack < 0)
-        c->simd->wino_weights(at(scratch, w->u), c->in[1], w->o, w->c, w->kind != FEW_DNN_CONV);
+        c->simd->wino_weights(at(scratch, w->u), c->in[1], w->o, w->c, w->kind != FEW_DNN_CONV,
+                              c->in_type[0] == FEW_BF16);
     const int n = c->team;
     if (n == 1) {
         convolve_piece(w, c, scratch, u, piece_of(w, 0, 1));
@@ -141,14 +143,18 @@ static void convolve(const struct winograd *w, const few_cpu_call *c)
 }
 
 /* dw[o][c][9] += acc[9][c][o] */
-static void unpack(const struct winograd *w, const float *acc, float *dw)
+static void unpack(const struct winograd *w, const few_cpu_call *call, const float *acc, float *dw)
 {
     enum { SOME = 16 };
+    const bool x_bf = call->in_type[0] == FEW_BF16, dy_bf = call->in_type[1] == FEW_BF16;
     for (int64_t o = 0; o < w->o; o += SOME)
         for (int64_t c = 0; c < w->c; c++)
-            for (int64_t i = o; i < o + SOME; i++)
+            for (int64_t i = o; i < o + SOME; i++) {
+                const int64_t row = call->simd->wino_channel(dy_bf, i),
+                              column = call->simd->wino_channel(x_bf, c);
                 for (int64_t k = 0; k < 9; k++)
-                    dw[(i * w->c + c) * 9 + k] += acc[(k * w->c + c) * w->o + i];
+                    dw[(row * w->c + column) * 9 + k] += acc[(k * w->c + c) * w->o + i];
+            }
 }
 
 static void weigh(const struct winograd *w, const few_cpu_call *c)
@@ -171,7 +177,7 @@ static void weigh(const struct winograd *w, const few_cpu_call *c)
         few_way_bias(c, w->o, at(acc, w->db), at(fresh, w->db));
     if (!c->acc && c->out[0]) {
         memset(c->out[0], 0, w->db);
-        unpack(w, acc, c->out[0]);
+        unpack(w, c, acc, c->out[0]);
     }
 }
 
@@ -190,7 +196,7 @@ static void finish(const few_cpu_call *c, float *const grad[FEW_MAX_OUT])
 {
     const struct winograd *w = c->state;
     if (grad[0])
-        unpack(w, c->acc, grad[0]);
+        unpack(w, c, c->acc, grad[0]);
     if (grad[1])
         c->simd->accumulate(grad[1], at(c->acc, w->db), w->o);
 }
@@ -218,7 +224,9 @@ few_status few_winograd_prepare(few_cpu_prep *p, few_dnn_kind kind, const few_dn
     w->tiles = c->n * ((c->h + 3) / 4) * ((c->w + 3) / 4);
     w->block = block_size(w);
     if (kind != FEW_DNN_CONV_WEIGHTS) {
-        const few_fill fill = kind == FEW_DNN_CONV ? fill_weights : fill_turned;
+        const bool bf = c->type == FEW_BF16;
+        const few_fill fill = kind == FEW_DNN_CONV ? (bf ? fill_bf16 : fill_f32)
+                                                   : (bf ? fill_turned_bf16 : fill_turned_f32);
         const few_status st =
             few_plan_pack_by(p->plan, p->call.node->in[1], fill, positions * pairs, &w->pack, err);
         if (st != FEW_OK) {

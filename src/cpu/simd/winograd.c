@@ -10,32 +10,38 @@ enum {
         W == 16 ? 8 : 4 /* its rows: with two vectors each they fill half the registers */
 };
 
-typedef uint16_t vq __attribute__((vector_size(2 * W)));
+/* ---- channels -------------------------------------------------------------------------------*/
 
-/* ---- W elements in their order --------------------------------------------------------------*/
+/* Of f32 images channels are multiplied in their order. Of bf16 images every 2 W of them, a pair
+ * (vec.h), come as the even and then the odd ones, which is how they are read and written without
+ * shuffles; weights and their gradients follow. */
+static int64_t wino_channel(bool bf, int64_t place)
+{
+    const int64_t block = place / PANEL * PANEL, q = place % PANEL;
+    return !bf ? place : block + (q < W ? 2 * q : 2 * (q - W) + 1);
+}
 
-INLINE vf load_w(bool bf, const void *p, int64_t i)
+INLINE vf load_w(const float *p, int64_t i)
 {
     vf v;
-    if (bf) {
-        vq q;
-        memcpy(&q, (const uint16_t *)p + i, sizeof q);
-        return (vf)(__builtin_convertvector(q, vu) << 16);
-    }
-    memcpy(&v, (const float *)p + i, sizeof v);
+    memcpy(&v, p + i, sizeof v);
     return v;
 }
 
-INLINE void store_w(bool bf, void *p, int64_t i, vf v)
+INLINE void store_w(float *p, int64_t i, vf v)
 {
-    if (bf) {
-        const vu u = (vu)v, nan = (vu)(v != v);
-        const vu r = (u + 0x7fffu + ((u >> 16) & 1)) >> 16;
-        const vq q = __builtin_convertvector((r & ~nan) | (nan & 0x7fc0u), vq);
-        memcpy((uint16_t *)p + i, &q, sizeof q);
-    } else {
-        memcpy((float *)p + i, &v, sizeof v);
-    }
+    memcpy(p + i, &v, sizeof v);
+}
+
+/* The vector `second` of the pair at element c. */
+INLINE vf half_pair(bool bf, bool second, const void *p, int64_t c)
+{
+    if (!bf)
+        return load_w(p, c + (second ? W : 0));
+    vu w;
+    memcpy(&w, (const uint16_t *)p + c, sizeof w);
+    const pair v = unpack(w);
+    return second ? v.hi : v.lo;
 }
 
 /* ---- the six transforms of a row ------------------------------------------------------------*/
@@ -119,29 +125,24 @@ INLINE void find_pixels(const few_wino_tiles *t, const void *x, int64_t tile, in
 
 typedef char *const *pixels; /* of find_pixels */
 
-INLINE vf pixel_at(bool bf, pixels p, int r, int s, int64_t c)
-{
-    return load_w(bf, p[r * 6 + s], c);
-}
-
 INLINE void store_row(float *to, int64_t stride, int r, const vf d[6])
 {
     vf out[6];
     pixels_to(d, out);
 #pragma GCC unroll 6
     for (int s = 0; s < 6; s++)
-        store_w(false, to, (r * 6 + s) * stride, out[s]);
+        store_w(to, (r * 6 + s) * stride, out[s]);
 }
 
 /* pixels_to by columns, then by rows, in pairs of rows that share their parts: so few numbers live
  * at a time that they stay in registers, for the price of reading pixels more than once. */
-INLINE void input_tile(bool bf, pixels p, int64_t c, float *to, int64_t stride)
+INLINE void input_tile(bool bf, bool second, pixels p, int64_t c, float *to, int64_t stride)
 {
+#define AT(r, s) half_pair(bf, second, p[(r)*6 + (s)], c)
     vf u[6], v[6];
 #pragma GCC unroll 6
     for (int s = 0; s < 6; s++) {
-        const vf a = pixel_at(bf, p, 4, s, c) - 4.0f * pixel_at(bf, p, 2, s, c),
-                 b = pixel_at(bf, p, 3, s, c) - 4.0f * pixel_at(bf, p, 1, s, c);
+        const vf a = AT(4, s) - 4.0f * AT(2, s), b = AT(3, s) - 4.0f * AT(1, s);
         u[s] = a + b;
         v[s] = a - b;
     }
@@ -149,8 +150,7 @@ INLINE void input_tile(bool bf, pixels p, int64_t c, float *to, int64_t stride)
     store_row(to, stride, 2, v);
 #pragma GCC unroll 6
     for (int s = 0; s < 6; s++) {
-        const vf a = pixel_at(bf, p, 4, s, c) - pixel_at(bf, p, 2, s, c),
-                 b = 2.0f * (pixel_at(bf, p, 3, s, c) - pixel_at(bf, p, 1, s, c));
+        const vf a = AT(4, s) - AT(2, s), b = 2.0f * (AT(3, s) - AT(1, s));
         u[s] = a + b;
         v[s] = a - b;
     }
@@ -158,14 +158,13 @@ INLINE void input_tile(bool bf, pixels p, int64_t c, float *to, int64_t stride)
     store_row(to, stride, 4, v);
 #pragma GCC unroll 6
     for (int s = 0; s < 6; s++)
-        u[s] = 4.0f * pixel_at(bf, p, 0, s, c) - 5.0f * pixel_at(bf, p, 2, s, c) +
-               pixel_at(bf, p, 4, s, c);
+        u[s] = 4.0f * AT(0, s) - 5.0f * AT(2, s) + AT(4, s);
     store_row(to, stride, 0, u);
 #pragma GCC unroll 6
     for (int s = 0; s < 6; s++)
-        v[s] = 4.0f * pixel_at(bf, p, 1, s, c) - 5.0f * pixel_at(bf, p, 3, s, c) +
-               pixel_at(bf, p, 5, s, c);
+        v[s] = 4.0f * AT(1, s) - 5.0f * AT(3, s) + AT(5, s);
     store_row(to, stride, 5, v);
+#undef AT
 }
 
 INLINE void wino_input_body(bool bf, const few_wino_tiles *t, const void *x, float *v)
@@ -173,26 +172,9 @@ INLINE void wino_input_body(bool bf, const few_wino_tiles *t, const void *x, flo
     for (int64_t k = 0; k < t->count; k++) {
         char *p[36];
         find_pixels(t, x, t->from + k, 6, 1, t->zeros, p);
-        for (int64_t c = 0; c < t->c; c += W) {
-            float *to = v + k * t->c + c;
-            if (bf) { /* pixels cost more to read: once each, through memory in between */
-                vf half[6][6];
-#pragma GCC unroll 6
-                for (int s = 0; s < 6; s++) {
-                    vf d[6], out[6];
-#pragma GCC unroll 6
-                    for (int r = 0; r < 6; r++)
-                        d[r] = load_w(true, p[r * 6 + s], c);
-                    pixels_to(d, out);
-#pragma GCC unroll 6
-                    for (int r = 0; r < 6; r++)
-                        half[r][s] = out[r];
-                }
-                for (int r = 0; r < 6; r++)
-                    store_row(to, t->stride, r, half[r]);
-            } else {
-                input_tile(false, p, c, to, t->stride);
-            }
+        for (int64_t c = 0; c < t->c; c += PANEL) {
+            input_tile(bf, false, p, c, v + k * t->c + c, t->stride);
+            input_tile(bf, true, p, c, v + k * t->c + c + W, t->stride);
         }
     }
 }
@@ -205,27 +187,36 @@ static void wino_input(const few_wino_tiles *t, const void *x, float *v)
         wino_input_body(false, t, x, v);
 }
 
+INLINE void grad_tile(bool bf, bool second, pixels p, int64_t c, float *to, int64_t stride)
+{
+    vf half[4][6];
+#pragma GCC unroll 4
+    for (int s = 0; s < 4; s++) {
+        vf d[4];
+#pragma GCC unroll 4
+        for (int r = 0; r < 4; r++)
+            d[r] = half_pair(bf, second, p[r * 4 + s], c);
+        gradients_to(d, half[s]);
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < 6; r++) {
+        const vf d[4] = { half[0][r], half[1][r], half[2][r], half[3][r] };
+        vf out[6];
+        gradients_to(d, out);
+#pragma GCC unroll 6
+        for (int s = 0; s < 6; s++)
+            store_w(to, (r * 6 + s) * stride, out[s]);
+    }
+}
+
 INLINE void wino_grad_body(bool bf, const few_wino_tiles *t, const void *dy, float *dm)
 {
     for (int64_t k = 0; k < t->count; k++) {
         char *p[16];
         find_pixels(t, dy, t->from + k, 4, 0, t->zeros, p);
-        for (int64_t c = 0; c < t->c; c += W) {
-            vf half[4][6];
-            for (int s = 0; s < 4; s++) {
-                vf d[4];
-                for (int r = 0; r < 4; r++)
-                    d[r] = load_w(bf, p[r * 4 + s], c);
-                gradients_to(d, half[s]);
-            }
-            float *to = dm + k * t->c + c;
-            for (int r = 0; r < 6; r++) {
-                const vf d[4] = { half[0][r], half[1][r], half[2][r], half[3][r] };
-                vf out[6];
-                gradients_to(d, out);
-                for (int s = 0; s < 6; s++)
-                    store_w(false, to, (r * 6 + s) * t->stride, out[s]);
-            }
+        for (int64_t c = 0; c < t->c; c += PANEL) {
+            grad_tile(bf, false, p, c, dm + k * t->c + c, t->stride);
+            grad_tile(bf, true, p, c, dm + k * t->c + c + W, t->stride);
         }
     }
 }
@@ -238,6 +229,24 @@ static void wino_grad(const few_wino_tiles *t, const void *dy, float *dm)
         wino_grad_body(false, t, dy, dm);
 }
 
+INLINE void output_tile(const float *from, int64_t stride, vf out[16])
+{
+    vf half[6][4];
+#pragma GCC unroll 6
+    for (int s = 0; s < 6; s++) {
+        vf d[6];
+#pragma GCC unroll 6
+        for (int r = 0; r < 6; r++)
+            d[r] = load_w(from, (r * 6 + s) * stride);
+        products_to(d, half[s]);
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; r++) {
+        const vf d[6] = { half[0][r], half[1][r], half[2][r], half[3][r], half[4][r], half[5][r] };
+        products_to(d, out + 4 * r);
+    }
+}
+
 INLINE void wino_output_body(bool bf, const few_wino_tiles *t, const float *m, const float *bias,
                              const void *res, void *y)
 {
@@ -246,27 +255,20 @@ INLINE void wino_output_body(bool bf, const few_wino_tiles *t, const float *m, c
         find_pixels(t, y, t->from + k, 4, 0, NULL, p);
         if (res)
             find_pixels(t, res, t->from + k, 4, 0, NULL, q);
-        for (int64_t c = t->begin; c < t->end; c += W) {
-            const vf b = bias ? load_w(false, bias, c) : splat(0);
-            const float *from = m + k * t->c + c;
-            vf half[6][4];
-            for (int s = 0; s < 6; s++) {
-                vf d[6];
-                for (int r = 0; r < 6; r++)
-                    d[r] = load_w(false, from, (r * 6 + s) * t->stride);
-                products_to(d, half[s]);
-            }
-            for (int r = 0; r < 4; r++) {
-                const vf d[6] = { half[0][r], half[1][r], half[2][r],
-                                  half[3][r], half[4][r], half[5][r] };
-                vf out[4];
-                products_to(d, out);
-                for (int s = 0; s < 4; s++) {
-                    if (!p[r * 4 + s])
-                        continue;
-                    const vf add = res ? b + load_w(bf, q[r * 4 + s], c) : b;
-                    store_w(bf, p[r * 4 + s], c, out[s] + add);
+        for (int64_t c = t->begin; c < t->end; c += PANEL) {
+            const pair b = bias ? load_f32(bf, bias, c, PANEL) : (pair){ splat(0), splat(0) };
+            vf lo[16], hi[16];
+            output_tile(m + k * t->c + c, t->stride, lo);
+            output_tile(m + k * t->c + c + W, t->stride, hi);
+            for (int i = 0; i < 16; i++) {
+                if (!p[i])
+                    continue;
+                pair v = { lo[i] + b.lo, hi[i] + b.hi };
+                if (res) {
+                    const pair r = load(bf, q[i], c, PANEL);
+                    v = (pair){ v.lo + r.lo, v.hi + r.hi };
                 }
+                store(bf, p[i], c, PANEL, v);
             }
         }
     }
@@ -284,17 +286,18 @@ static void wino_output(const few_wino_tiles *t, const float *m, const float *bi
 /* ---- weights --------------------------------------------------------------------------------*/
 
 /* u[36][k/PANEL][c][PANEL]: a panel is read from front to end. */
-static void wino_weights(float *u, const float *g, int64_t o, int64_t c, bool transposed)
+static void wino_weights(float *u, const float *g, int64_t o, int64_t c, bool transposed, bool bf)
 {
     const int64_t rows = transposed ? o : c, cols = transposed ? c : o;
     for (int64_t p = 0; p < cols; p += PANEL)
-        for (int64_t r = 0; r < rows; r++)
+        for (int64_t at = 0; at < rows; at++)
             for (int64_t q = 0; q < PANEL; q += W) {
+                const int64_t r = wino_channel(bf, at);
                 vf w[3][3], half[3][6];
                 for (int k = 0; k < 9; k++) {
                     float lane[W];
                     for (int l = 0; l < W; l++) {
-                        const int64_t col = p + q + l;
+                        const int64_t col = wino_channel(bf, p + q + l);
                         lane[l] = transposed ? g[(r * c + col) * 9 + 8 - k] /* turned by half */
                                              : g[(col * c + r) * 9 + k];
                     }
@@ -306,7 +309,7 @@ static void wino_weights(float *u, const float *g, int64_t o, int64_t c, bool tr
                     vf out[6];
                     weights_to((vf[3]){ half[0][k], half[1][k], half[2][k] }, out);
                     for (int s = 0; s < 6; s++)
-                        store_w(false, u, ((k * 6 + s) * cols + p) * rows + r * PANEL + q, out[s]);
+                        store_w(u, ((k * 6 + s) * cols + p) * rows + at * PANEL + q, out[s]);
                 }
             }
 }
@@ -319,7 +322,7 @@ static void wino_weights_grad(float *acc, const float *du, int64_t count, bool f
         for (int s = 0; s < 6; s++) {
             vf d[6];
             for (int r = 0; r < 6; r++)
-                d[r] = load_w(false, du, (r * 6 + s) * count + i);
+                d[r] = load_w(du, (r * 6 + s) * count + i);
             weights_from(d, half[s]);
         }
         for (int r = 0; r < 3; r++) {
@@ -330,7 +333,7 @@ static void wino_weights_grad(float *acc, const float *du, int64_t count, bool f
             weights_from(d, out);
             for (int s = 0; s < 3; s++) {
                 const int64_t at = (r * 3 + s) * count + i;
-                store_w(false, acc, at, first ? out[s] : out[s] + load_w(false, acc, at));
+                store_w(acc, at, first ? out[s] : out[s] + load_w(acc, at));
             }
         }
     }
@@ -345,11 +348,11 @@ INLINE void product(int rows, float *m, int64_t ldm, const float *a, int64_t row
     vf sum[PRODUCT_ROWS][2];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
-        sum[r][0] = add ? load_w(false, m, r * ldm) : splat(0);
-        sum[r][1] = add ? load_w(false, m, r * ldm + W) : splat(0);
+        sum[r][0] = add ? load_w(m, r * ldm) : splat(0);
+        sum[r][1] = add ? load_w(m, r * ldm + W) : splat(0);
     }
     for (int64_t k = 0; k < n; k++) {
-        const vf b0 = load_w(false, b, k * ldb), b1 = load_w(false, b, k * ldb + W);
+        const vf b0 = load_w(b, k * ldb), b1 = load_w(b, k * ldb + W);
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
             const vf x = splat(a[r * row + k * step]);
@@ -359,8 +362,8 @@ INLINE void product(int rows, float *m, int64_t ldm, const float *a, int64_t row
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
-        store_w(false, m, r * ldm, sum[r][0]);
-        store_w(false, m, r * ldm + W, sum[r][1]);
+        store_w(m, r * ldm, sum[r][0]);
+        store_w(m, r * ldm + W, sum[r][1]);
     }
 }
 
