@@ -6,8 +6,9 @@
  *
  * The gradient of x is such a convolution of dy with the turned weights; that of the weights is
  * G^T [ sum over tiles (B^T x B) * (A dy A^T) ] G. Everything between images and images is f32,
- * also when they are bf16, so that this is what convolves where a CPU has no tiles (AMX). f32
- * results are within about 1e-5 of their largest, a tenth of what direct sums reach. */
+ * also when they are bf16, so that this is what convolves where a CPU has no tiles (AMX). Relative
+ * error (RMS) of 32 and 64 channels: f32 1.5e-6, direct sums 4e-7; bf16 1.7e-3, direct ones 2.5e-3,
+ * whose weights are bf16, too. */
 #ifndef FEW_CPU_WINOGRAD_H
 #define FEW_CPU_WINOGRAD_H
 
