@@ -3,6 +3,7 @@
 #include "base/thread.h"
 #include "cli/command.h"
 #include "cpu/simd.h"
+#include "cpu/winograd.h"
 #include "graph/backend.h"
 #include "op/ops.h"
 
@@ -42,6 +43,25 @@ static void add(struct findings *f, bool bad, const char *name, const char *fmt,
     x->bad = bad;
 }
 
+/* How most convolutions are done, in one type. */
+static const char *convolution(few_dtype type)
+{
+    const few_dnn_conv c = { .n = 8,
+                             .h = 32,
+                             .w = 32,
+                             .c = 64,
+                             .o = 64,
+                             .kh = 3,
+                             .kw = 3,
+                             .oh = 32,
+                             .ow = 32,
+                             .stride = 1,
+                             .pad0 = 1,
+                             .pad1 = 1,
+                             .type = type };
+    return few_winograd_fits(&c) ? "Winograd's method" : "oneDNN";
+}
+
 static void cpu(struct findings *f)
 {
     few_strbuf b;
@@ -68,6 +88,8 @@ static void cpu(struct findings *f)
         : few_cpu_has_amx()   ? "AMX is not used: FEW_ISA or the system forbids it"
                               : "the CPU has no AMX");
     add(f, false, "precision", "auto is %s: %s", p == FEW_PRECISION_BF16 ? "bf16" : "f32", why);
+    add(f, false, "convolution", "3x3 in f32 by %s, in bf16 by %s%s", convolution(FEW_F32),
+        convolution(FEW_BF16), getenv("FEW_CONV") ? " (FEW_CONV is set)" : "");
     add(f, false, "threads", "%d of %ld cores (affinity, cgroup quota and FEW_THREADS)",
         few_thread_count(), sysconf(_SC_NPROCESSORS_ONLN));
 }
