@@ -144,14 +144,14 @@ static few_status finish(few_dnn *p, const char *what, few_error *err)
 }
 
 /* One primitive desc of a kind. hint is the forward one, for gradients. */
-static dnnl_status_t conv_pd(dnnl_primitive_desc_t *out, few_dnn_kind kind, bool winograd,
-                             bool bias, const few_dnn_desc *x, const few_dnn_desc *w,
-                             const few_dnn_desc *b, const few_dnn_desc *y, const dnnl_dim_t *stride,
+static dnnl_status_t conv_pd(dnnl_primitive_desc_t *out, few_dnn_kind kind, bool bias,
+                             const few_dnn_desc *x, const few_dnn_desc *w, const few_dnn_desc *b,
+                             const few_dnn_desc *y, const dnnl_dim_t *stride,
                              const dnnl_dim_t *pad0, const dnnl_dim_t *pad1,
                              dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint)
 {
     const dnnl_dims_t dilate = { 0, 0 };
-    const dnnl_alg_kind_t alg = winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
+    const dnnl_alg_kind_t alg = dnnl_convolution_direct;
     const few_dnn_desc none = { 0 };
     const few_dnn_desc *use = bias ? b : &none;
 #if V3
@@ -198,18 +198,16 @@ few_status few_dnn_conv_make(few_dnn *p, few_dnn_kind kind, const few_dnn_conv *
     const few_dtype wt = kind == FEW_DNN_CONV_WEIGHTS ? FEW_F32 : c->type;
     few_dnn_desc wf = { 0 }; /* the forward weights, for the hint */
     few_status st = FEW_OK;
-    FEW_GOTO(few_dnn_desc_make(&x, c->type, 4, xd, c->winograd ? NULL : xs, c->winograd, err));
-    FEW_GOTO(few_dnn_desc_make(&y, c->type, 4, yd, c->winograd ? NULL : ys, c->winograd, err));
+    FEW_GOTO(few_dnn_desc_make(&x, c->type, 4, xd, xs, false, err));
+    FEW_GOTO(few_dnn_desc_make(&y, c->type, 4, yd, ys, false, err));
     FEW_GOTO(few_dnn_desc_make(&w, wt, 4, wd, NULL, true, err));
     FEW_GOTO(few_dnn_desc_make(&wf, c->type, 4, wd, NULL, true, err));
     FEW_GOTO(few_dnn_desc_make(&b, FEW_F32, 1, &c->o, NULL, false, err));
     dnnl_status_t s = dnnl_success;
     if (kind != FEW_DNN_CONV)
-        s = conv_pd(&hint, FEW_DNN_CONV, c->winograd, c->bias, &x, &wf, &b, &y, stride, pad0, pad1,
-                    plain, NULL);
+        s = conv_pd(&hint, FEW_DNN_CONV, c->bias, &x, &wf, &b, &y, stride, pad0, pad1, plain, NULL);
     if (s == dnnl_success)
-        s = conv_pd(&p->pd, kind, c->winograd, c->bias, &x, &w, &b, &y, stride, pad0, pad1, attr,
-                    hint);
+        s = conv_pd(&p->pd, kind, c->bias, &x, &w, &b, &y, stride, pad0, pad1, attr, hint);
     if (s != dnnl_success)
         st = few_fail(err, FEW_EUNSUPPORTED, "oneDNN has no convolution of this kind (status %d)",
                       (int)s);

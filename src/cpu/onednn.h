@@ -49,7 +49,6 @@ typedef struct few_dnn_conv {
     int64_t n, h, w, c, o, kh, kw, oh, ow;
     int stride, pad0, pad1;
     bool bias, sum; /* sum: dst += */
-    bool winograd;  /* try it first (f32) */
     few_dtype type;
 } few_dnn_conv;
 

@@ -192,14 +192,17 @@ static void run_slices(void *user, int w)
     omp_set_num_threads(threads);
 }
 
-/* The only worker's kernels have threads of their own, which must flush denormals, too. */
+/* The only worker's kernels have threads of their own, which must flush denormals, too. The
+ * caller's own thread is the worker, whose state few_run_workers puts back as it was. */
 static void run_by_team(struct job *job)
 {
 #pragma omp parallel num_threads(job->p->team)
-    few_flush_denormals();
+    if (omp_get_thread_num() > 0)
+        few_flush_denormals();
     few_run_workers(1, run_slices, job);
 #pragma omp parallel num_threads(job->p->team)
-    few_keep_denormals();
+    if (omp_get_thread_num() > 0)
+        few_keep_denormals();
 }
 
 static few_status cpu_run(few_plan *p, int64_t batch, few_error *err)

@@ -138,7 +138,7 @@ static few_status describe(const few_net *net, const few_features *f,
                     a ? a : "", d->sampler->name, b ? b : "");
     few_strbuf_addf(text, "%d %d %d %llu %lld %.17g %s %d\n", d->steps, d->begin, d->end,
                     (unsigned long long)d->seed, (long long)d->first, d->guidance, noise,
-                    (int)o->precision);
+                    (int)few_cpu_resolve(o->precision, NULL));
     const bool failed = !a || !b || text->failed;
     free(a);
     free(b);
