@@ -84,6 +84,7 @@ const few_method few_method_diffusion = {
     .paper = "arXiv:2006.11239, arXiv:2202.00512 (v)",
     .options = table,
     .options_size = sizeof(struct options),
+    .open_ended = true,
     .scalars = scalars,
     .build = build,
     .draw = draw,

@@ -46,7 +46,8 @@ struct few_method {
     const few_option *options;
     size_t options_size;
     bool needs_teacher, makes_student; /* a student is made for a number of steps */
-    const char *const *scalars;        /* names, ends with NULL */
+    bool open_ended; /* no step depends on how many there are, so that a run can be made longer */
+    const char *const *scalars; /* names, ends with NULL */
     /* What sets a student of this method apart: spec is its teacher's so far. May be NULL. */
     few_status (*describe)(const void *options, few_spec *spec, few_error *err);
     /* Channels of the data, where they are not images of the network's. NULL: they are. */

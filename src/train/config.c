@@ -335,6 +335,13 @@ static bool harmless(const char *name)
     return false;
 }
 
+/* Longer than it was, at a rate that does not depend on the length. */
+static bool only_longer(const few_config *old, const few_config *new)
+{
+    return new->train.steps > old->train.steps &&new->method->open_ended &&
+           !strcmp(new->train.rate, "constant");
+}
+
 void few_config_differences(const few_config *old, const few_config *new, few_strbuf *out)
 {
     struct section a[N_SECTIONS], b[N_SECTIONS];
@@ -349,7 +356,9 @@ void few_config_differences(const few_config *old, const few_config *new, few_st
         }
         for (const few_option *o = a[k].table; o && o->name; o++) {
             const few_option one[] = { *o, { .name = NULL } };
-            if (k != TRAIN || !harmless(o->name))
+            const bool same = k == TRAIN && (harmless(o->name) ||
+                                             (!strcmp(o->name, "steps") && only_longer(old, new)));
+            if (!same)
                 compare(a[k].name, one, a[k].target, b[k].target, out);
         }
         compare(a[k].name, a[k].kind_table, a[k].kind_target, b[k].kind_target, out);

@@ -70,6 +70,8 @@ static few_status check_config(const struct run *r, const char *path, few_error 
                       "'%s' was started with another configuration: %s; go on with "
                       "'fewstep train %s', or begin again with --fresh",
                       r->folder, b.s, r->folder);
+    else if (now.train.steps > old.train.steps)
+        st = write_config(r, path, err);
     few_strbuf_free(&b);
     few_config_clear(&old);
     return st;

@@ -430,6 +430,36 @@ static void other_settings_are_refused(void **state)
     same_end(whole, folder);
 }
 
+/* A run of more steps than it was begun with, at a constant rate, is the longer run. */
+static void a_run_is_made_longer(void **state)
+{
+    (void)state;
+    const char *whole_run = new_folder(), *folder = new_folder();
+    set(&c, "train.rate", "constant");
+    set(&c, "train.steps", "6");
+    run_to_end(folder);
+    set(&c, "train.steps", "8");
+    run_to_end(whole_run);
+    run_to_end(folder);
+    said("going on from step 6");
+    same_end(whole_run, folder);
+
+    char path[256];
+    few_config now;
+    snprintf(path, sizeof path, "%s/config.yaml", folder);
+    expect_status(few_config_load(&now, path, NULL, &err), FEW_OK, "");
+    assert_int_equal(now.train.steps, 8);
+    few_config_clear(&now);
+
+    set(&c, "train.steps", "7"); /* never shorter, nor where the rate or the method looks ahead */
+    expect_status(run(folder, 0, false), FEW_ECONFIG, "train.steps (8, now 7)");
+    configure("mlp");
+    folder = new_folder();
+    run_and_stop(folder, 5);
+    set(&c, "train.steps", "9");
+    expect_status(run(folder, 0, false), FEW_ECONFIG, "train.steps (8, now 9)");
+}
+
 /* ---- what is kept ---------------------------------------------------------------------------*/
 
 static void the_last_states_are_kept(void **state)
@@ -754,6 +784,7 @@ int main(void)
         cmocka_unit_test_setup(runs_without_a_whole_state_are_refused, small),
         cmocka_unit_test_setup(damaged_states_do_not_count, small),
         cmocka_unit_test_setup(other_settings_are_refused, small),
+        cmocka_unit_test_setup(a_run_is_made_longer, small),
         cmocka_unit_test_setup(the_last_states_are_kept, small),
         cmocka_unit_test_setup(bad_steps_are_skipped, small),
         cmocka_unit_test_setup(bad_runs_go_back, small),
