@@ -119,19 +119,27 @@ typedef struct few_simd {
 
     /* Winograd's convolution in parts; c and o are multiples of 32. Pixels outside of an image are
      * 0. v: the 6x6 pixels around each tile. m: products, to y + bias + res (both may be NULL). dm:
-     * gradients of y. u [36*c*o] holds the weights g [o,c,3,3], for products of tiles of c (or, for
-     * the gradient of the input, transposed, of o) channels. */
+     * gradients of y. */
     void (*wino_input)(const few_wino_tiles *t, const void *x, float *v);
     void (*wino_output)(const few_wino_tiles *t, const float *m, const float *bias, const void *res,
                         void *y);
     void (*wino_grad)(const few_wino_tiles *t, const void *dy, float *dm);
-    void (*wino_weights)(float *u, const float *g, int64_t o, int64_t c, bool transposed, bool bf);
+    /* The weights w [o,c,3,3], for products of tiles of c (or, for the gradient of the input,
+     * transposed, of o) channels: u [36*c*o] to be multiplied as they are, g [9*c*o] to be
+     * transformed first. */
+    void (*wino_weights)(float *u, const float *w, int64_t o, int64_t c, bool transposed, bool bf);
+    void (*wino_gather)(float *g, const float *w, int64_t o, int64_t c, bool transposed, bool bf);
     /* Which channel is multiplied at a place: of bf16 images they are not in order, and neither are
-     * those of m, dm, u, du and acc. */
+     * those of m, dm, g, u, du and acc. */
     int64_t (*wino_channel)(bool bf, int64_t place);
+    /* m = v u of the channels begin..end-1 of o; and, to the same bits, of g, which moves a quarter
+     * of the memory, for few tiles. */
     void (*wino_multiply)(float *m, int64_t m_stride, const float *v, int64_t v_stride,
                           const float *u, int64_t tiles, int64_t c, int64_t o, int64_t begin,
                           int64_t end);
+    void (*wino_multiply_few)(float *m, int64_t m_stride, const float *v, int64_t v_stride,
+                              const float *g, int64_t tiles, int64_t c, int64_t o, int64_t begin,
+                              int64_t end);
     /* du [36,c,o] = or += v^T dm; acc [9,c,o] = or += the gradient of the weights it stands for,
      * count = c o. */
     void (*wino_multiply_grad)(float *du, const float *v, int64_t v_stride, const float *dm,

@@ -8,13 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POSITIONS = 36, LEAST_SIDE = 8, CACHE = 512 << 10 };
+enum { POSITIONS = 36, LEAST_SIDE = 8, CACHE = 512 << 10, FEW_TILES = 4 };
 
 struct winograd {
     const few_way *way;
     few_dnn_kind kind;
     few_plan *plan;
-    int pack;              /* of the weights in the plan; -1: transformed at every call */
+    int pack;              /* of the weights in the plan; -1: made at every call */
+    few_fill fill;         /* makes them */
+    bool few;              /* tiles: their weights are transformed when they are multiplied */
     int64_t n, h, w, c, o; /* of the convolution */
     int64_t tiles, block;  /* in all; at a time */
     int64_t in, out;       /* channels of what is multiplied and of the result */
@@ -49,16 +51,29 @@ static int64_t stride(const struct winograd *w, int64_t channels)
     return w->block * channels + 16;
 }
 
-/* A few_fill for each kind of convolution and type of image. */
-#define FILL(name, turned, bf)                                                                     \
+/* A few_fill for each kind of convolution and type of image, of transformed weights or not. */
+#define FILL(name, make, turned, bf)                                                               \
     static void name(const few_simd *simd, const few_shape *s, const float *plain, void *to)       \
     {                                                                                              \
-        simd->wino_weights(to, plain, s->d[0], s->d[1], turned, bf);                               \
+        simd->make(to, plain, s->d[0], s->d[1], turned, bf);                                       \
     }
-FILL(fill_f32, false, false)
-FILL(fill_bf16, false, true)
-FILL(fill_turned_f32, true, false)
-FILL(fill_turned_bf16, true, true)
+FILL(fill_f32, wino_weights, false, false)
+FILL(fill_bf16, wino_weights, false, true)
+FILL(fill_turned_f32, wino_weights, true, false)
+FILL(fill_turned_bf16, wino_weights, true, true)
+FILL(gather_f32, wino_gather, false, false)
+FILL(gather_bf16, wino_gather, false, true)
+FILL(gather_turned_f32, wino_gather, true, false)
+FILL(gather_turned_bf16, wino_gather, true, true)
+
+static few_fill fill_of(bool few, bool turned, bool bf)
+{
+    static const few_fill all[2][2][2] = {
+        { { fill_f32, fill_bf16 }, { fill_turned_f32, fill_turned_bf16 } },
+        { { gather_f32, gather_bf16 }, { gather_turned_f32, gather_turned_bf16 } }
+    };
+    return all[few][turned][bf];
+}
 
 /* Tiles at a time: as many as stay in the cache with their products; but where there are many
  * channels, so many that reading the weights (or adding up their gradients, which is twice that)
@@ -110,16 +125,17 @@ static void convolve_piece(const struct winograd *w, const few_cpu_call *c, char
         x.from = y.from = t;
         x.count = y.count = p.to - t < w->block ? p.to - t : w->block;
         simd->wino_input(&x, c->in[0], v);
-        simd->wino_multiply(m, y.stride, v, x.stride, u, x.count, w->in, w->out, p.begin, p.end);
+        (w->few ? simd->wino_multiply_few : simd->wino_multiply)(
+            m, y.stride, v, x.stride, u, x.count, w->in, w->out, p.begin, p.end);
         simd->wino_output(&y, m, forward ? c->in[2] : NULL, forward ? c->in[3] : NULL, c->out[0]);
     }
 }
 
-/* One of n pieces: some tiles, or, where there are few, some channels of all. */
+/* One of n pieces: some tiles, or, where there are few, some channels of all, so that each of the
+ * team transforms its own weights. */
 static struct piece piece_of(const struct winograd *w, int k, int n)
 {
-    enum { ENOUGH = 8 };
-    if (w->tiles >= n * ENOUGH)
+    if (!w->few || w->out < n * 32)
         return (struct piece){ w->tiles * k / n, w->tiles * (k + 1) / n, 0, w->out };
     const int64_t blocks = w->out / 32;
     return (struct piece){ 0, w->tiles, blocks * k / n * 32, blocks * (k + 1) / n * 32 };
@@ -130,8 +146,7 @@ static void convolve(const struct winograd *w, const few_cpu_call *c)
     char *scratch = c->scratch;
     const float *u = w->pack < 0 ? at(scratch, w->u) : few_plan_packed(w->plan, w->pack);
     if (w->pack < 0)
-        c->simd->wino_weights(at(scratch, w->u), c->in[1], w->o, w->c, w->kind != FEW_DNN_CONV,
-                              c->in_type[0] == FEW_BF16);
+        w->fill(c->simd, c->is[1], c->in[1], at(scratch, w->u));
     const int n = c->team;
     if (n == 1) {
         convolve_piece(w, c, scratch, u, piece_of(w, 0, 1));
@@ -223,12 +238,13 @@ few_status few_winograd_prepare(few_cpu_prep *p, few_dnn_kind kind, const few_dn
                             .out = kind == FEW_DNN_CONV_DATA ? c->c : c->o };
     w->tiles = c->n * ((c->h + 3) / 4) * ((c->w + 3) / 4);
     w->block = block_size(w);
+    size_t u_bytes = positions * pairs;
     if (kind != FEW_DNN_CONV_WEIGHTS) {
-        const bool bf = c->type == FEW_BF16;
-        const few_fill fill = kind == FEW_DNN_CONV ? (bf ? fill_bf16 : fill_f32)
-                                                   : (bf ? fill_turned_bf16 : fill_turned_f32);
+        w->few = w->tiles <= FEW_TILES;
+        w->fill = fill_of(w->few, kind != FEW_DNN_CONV, c->type == FEW_BF16);
+        u_bytes = (w->few ? 9 : POSITIONS) * pairs * sizeof(float);
         const few_status st =
-            few_plan_pack_by(p->plan, p->call.node->in[1], fill, positions * pairs, &w->pack, err);
+            few_plan_pack_by(p->plan, p->call.node->in[1], w->fill, u_bytes, &w->pack, err);
         if (st != FEW_OK) {
             few_free(w);
             return st;
@@ -237,7 +253,7 @@ few_status few_winograd_prepare(few_cpu_prep *p, few_dnn_kind kind, const few_dn
     w->v = up64((size_t)(c->c > c->o ? c->c : c->o) * sizeof(float));
     w->m = w->v + up64((size_t)stride(w, w->in) * positions);
     w->u = w->m + up64((size_t)stride(w, w->out) * positions);
-    w->acc = w->u + (w->pack < 0 ? positions * pairs : 0);
+    w->acc = w->u + (w->pack < 0 ? u_bytes : 0);
     w->part = w->acc;
     p->scratch_bytes = w->part * (size_t)p->call.team;
     if (kind == FEW_DNN_CONV_WEIGHTS) {

@@ -63,6 +63,9 @@ static const few_op_case cases[] = {
     { .name = "winograd",
       .in = { FEW_SHAPE(2, 8, 9, 64), FEW_SHAPE(64, 32, 3, 3) },
       .a = { .i = { 1, 1, 1, 8, 9 } } },
+    { .name = "winograd, few tiles",
+      .in = { FEW_SHAPE(1, 8, 8, 64), FEW_SHAPE(64, 32, 3, 3) },
+      .a = { .i = { 1, 1, 1, 8, 8 } } },
     { .name = NULL },
 };
 

@@ -329,6 +329,40 @@ static void test_nan_bits(void **state)
 
 /* ---- choice ---------------------------------------------------------------------------------*/
 
+/* Weights transformed beforehand and while they are multiplied: the same bits, for any tiles and
+ * channels. */
+static void check_wino(void)
+{
+    enum { C = 64, O = 96 };
+    const array w = random_array(4, O * C * 9, 0, 1), u = array_new(4, 36 * O * C),
+                g = array_new(4, 9 * O * C);
+    for (int turned = 0; turned < 2; turned++)
+        for (int64_t tiles = 1; tiles <= 15; tiles++) {
+            const int64_t in = turned ? O : C, out = turned ? C : O;
+            const array v = random_array(4, 36 * tiles * in, 0, 1);
+            const array a = array_new(4, 36 * tiles * out), b = array_new(4, 36 * tiles * out);
+            simd->wino_weights((float *)u.data, (const float *)w.data, O, C, turned, bf);
+            simd->wino_gather((float *)g.data, (const float *)w.data, O, C, turned, bf);
+            simd->wino_multiply((float *)a.data, tiles * out, (const float *)v.data, tiles * in,
+                                (const float *)u.data, tiles, in, out, 32, out);
+            simd->wino_multiply_few((float *)b.data, tiles * out, (const float *)v.data, tiles * in,
+                                    (const float *)g.data, tiles, in, out, 32, out);
+            assert_memory_equal(a.data, b.data, 4 * a.n);
+            array_free(v);
+            array_free(a);
+            array_free(b);
+        }
+    array_free(w);
+    array_free(u);
+    array_free(g);
+}
+
+static void test_wino(void **state)
+{
+    (void)state;
+    each(check_wino, true);
+}
+
 static void test_choice(void **state)
 {
     (void)state;
@@ -359,7 +393,8 @@ int main(void)
         cmocka_unit_test(test_bf16),      cmocka_unit_test(test_dequantize),
         cmocka_unit_test(test_pointwise), cmocka_unit_test(test_silu_range),
         cmocka_unit_test(test_lincomb),   cmocka_unit_test(test_losses),
-        cmocka_unit_test(test_nan_bits),  cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_nan_bits),  cmocka_unit_test(test_wino),
+        cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

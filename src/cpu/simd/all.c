@@ -59,8 +59,10 @@ const few_simd JOIN(few_simd_, FEW_SIMD_NAME) = {
     .wino_output = wino_output,
     .wino_grad = wino_grad,
     .wino_weights = wino_weights,
+    .wino_gather = wino_gather,
     .wino_channel = wino_channel,
     .wino_weights_grad = wino_weights_grad,
     .wino_multiply = wino_multiply,
+    .wino_multiply_few = wino_multiply_few,
     .wino_multiply_grad = wino_multiply_grad,
 };

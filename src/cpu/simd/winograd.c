@@ -6,6 +6,7 @@
 
 enum {
     PANEL = 2 * W, /* columns of a product */
+    SOME = 8,      /* weights of a column whose 36 positions the first cache holds */
     PRODUCT_ROWS =
         W == 16 ? 8 : 4 /* its rows: with two vectors each they fill half the registers */
 };
@@ -285,33 +286,77 @@ static void wino_output(const few_wino_tiles *t, const float *m, const float *bi
 
 /* ---- weights --------------------------------------------------------------------------------*/
 
-/* u[36][k/PANEL][c][PANEL]: a panel is read from front to end. */
-static void wino_weights(float *u, const float *g, int64_t o, int64_t c, bool transposed, bool bf)
+/* Weights of a convolution as its products want them: of `rows` channels, for `cols`. */
+typedef struct weights {
+    const float *w; /* [o,c,3,3] */
+    int64_t o, c, rows, cols;
+    bool transposed, bf;
+} weights;
+
+/* The panel from column p on, n rows from `row` on: g[n][9][PANEL]. */
+static void gather(float *g, const weights *x, int64_t p, int64_t row, int64_t n)
 {
-    const int64_t rows = transposed ? o : c, cols = transposed ? c : o;
-    for (int64_t p = 0; p < cols; p += PANEL)
-        for (int64_t at = 0; at < rows; at++)
-            for (int64_t q = 0; q < PANEL; q += W) {
-                const int64_t r = wino_channel(bf, at);
-                vf w[3][3], half[3][6];
-                for (int k = 0; k < 9; k++) {
-                    float lane[W];
-                    for (int l = 0; l < W; l++) {
-                        const int64_t col = wino_channel(bf, p + q + l);
-                        lane[l] = transposed ? g[(r * c + col) * 9 + 8 - k] /* turned by half */
-                                             : g[(col * c + r) * 9 + k];
-                    }
-                    memcpy(&w[k / 3][k % 3], lane, sizeof lane);
-                }
-                for (int s = 0; s < 3; s++)
-                    weights_to((vf[3]){ w[0][s], w[1][s], w[2][s] }, half[s]);
-                for (int k = 0; k < 6; k++) {
-                    vf out[6];
-                    weights_to((vf[3]){ half[0][k], half[1][k], half[2][k] }, out);
-                    for (int s = 0; s < 6; s++)
-                        store_w(u, ((k * 6 + s) * cols + p) * rows + at * PANEL + q, out[s]);
-                }
-            }
+    for (int64_t at = 0; at < n; at++)
+        for (int64_t l = 0; l < PANEL; l++) {
+            const int64_t r = wino_channel(x->bf, row + at), col = wino_channel(x->bf, p + l);
+            const float *from = x->w + (x->transposed ? r * x->c + col : col * x->c + r) * 9;
+            for (int k = 0; k < 9; k++) /* transposed: turned by half */
+                g[(at * 9 + k) * PANEL + l] = from[x->transposed ? 8 - k : k];
+        }
+}
+
+static weights weights_of(const float *w, int64_t o, int64_t c, bool transposed, bool bf)
+{
+    return (weights){ .w = w,
+                      .o = o,
+                      .c = c,
+                      .rows = transposed ? o : c,
+                      .cols = transposed ? c : o,
+                      .transposed = transposed,
+                      .bf = bf };
+}
+
+/* g[k/PANEL][c][9][PANEL] */
+static void wino_gather(float *g, const float *w, int64_t o, int64_t c, bool transposed, bool bf)
+{
+    const weights x = weights_of(w, o, c, transposed, bf);
+    for (int64_t p = 0; p < x.cols; p += PANEL)
+        gather(g + p * x.rows * 9, &x, p, 0, x.rows);
+}
+
+/* u[36][n][PANEL] = G g G^T of g[n][9][PANEL]. Not to be inlined: it makes the same bits wherever
+ * it is called from. */
+__attribute__((noinline)) static void expand(float *u, int64_t stride, const float *g, int64_t n)
+{
+    for (int64_t i = 0; i < n * PANEL; i += W) {
+        const float *from = g + i / PANEL * PANEL * 9 + i % PANEL;
+        vf half[3][6];
+#pragma GCC unroll 3
+        for (int s = 0; s < 3; s++)
+            weights_to((vf[3]){ load_w(from, s * PANEL), load_w(from, (3 + s) * PANEL),
+                                load_w(from, (6 + s) * PANEL) },
+                       half[s]);
+#pragma GCC unroll 6
+        for (int k = 0; k < 6; k++) {
+            vf out[6];
+            weights_to((vf[3]){ half[0][k], half[1][k], half[2][k] }, out);
+#pragma GCC unroll 6
+            for (int s = 0; s < 6; s++)
+                store_w(u, (k * 6 + s) * stride + i, out[s]);
+        }
+    }
+}
+
+/* u[36][k/PANEL][c][PANEL]: a panel is read from front to end. */
+static void wino_weights(float *u, const float *w, int64_t o, int64_t c, bool transposed, bool bf)
+{
+    const weights x = weights_of(w, o, c, transposed, bf);
+    float g[SOME * 9 * PANEL];
+    for (int64_t p = 0; p < x.cols; p += PANEL)
+        for (int64_t row = 0; row < x.rows; row += SOME) {
+            gather(g, &x, p, row, SOME);
+            expand(u + p * x.rows + row * PANEL, x.rows * x.cols, g, SOME);
+        }
 }
 
 /* acc[9][c][o] (+)= G^T du G, du[36][c][o]. */
@@ -367,29 +412,54 @@ INLINE void product(int rows, float *m, int64_t ldm, const float *a, int64_t row
     }
 }
 
-/* m[36][tiles][o] = v[36][tiles][c] u for the channels begin..end-1 of o: the same sums in the same
- * order for every tile. */
+/* m[tiles][PANEL] (+)= a[tiles][n] b[n][PANEL]: the same sums in the same order for every tile. */
+INLINE void products(float *m, int64_t ldm, const float *a, int64_t lda, const float *b,
+                     int64_t tiles, int64_t n, bool add)
+{
+    int64_t t = 0;
+    for (; t + PRODUCT_ROWS <= tiles; t += PRODUCT_ROWS)
+        product(PRODUCT_ROWS, m + t * ldm, ldm, a + t * lda, lda, 1, b, PANEL, n, add);
+    if (PRODUCT_ROWS > 4 && t + 4 <= tiles) {
+        product(4, m + t * ldm, ldm, a + t * lda, lda, 1, b, PANEL, n, add);
+        t += 4;
+    }
+    if (t + 2 <= tiles) {
+        product(2, m + t * ldm, ldm, a + t * lda, lda, 1, b, PANEL, n, add);
+        t += 2;
+    }
+    if (t < tiles)
+        product(1, m + t * ldm, ldm, a + t * lda, lda, 1, b, PANEL, n, add);
+}
+
+/* m[36][tiles][o] = v[36][tiles][c] u for the channels begin..end-1 of o. */
 static void wino_multiply(float *m, int64_t m_stride, const float *v, int64_t v_stride,
                           const float *u, int64_t tiles, int64_t c, int64_t o, int64_t begin,
                           int64_t end)
 {
     for (int p = 0; p < 36; p++)
-        for (int64_t q = begin; q < end; q += PANEL) {
-            const float *b = u + (p * o + q) * c, *a = v + p * v_stride;
-            float *to = m + p * m_stride + q;
-            int64_t t = 0;
-            for (; t + PRODUCT_ROWS <= tiles; t += PRODUCT_ROWS)
-                product(PRODUCT_ROWS, to + t * o, o, a + t * c, c, 1, b, PANEL, c, false);
-            if (PRODUCT_ROWS > 4 && t + 4 <= tiles) {
-                product(4, to + t * o, o, a + t * c, c, 1, b, PANEL, c, false);
-                t += 4;
+        for (int64_t q = begin; q < end; q += PANEL)
+            products(m + p * m_stride + q, o, v + p * v_stride, c, u + (p * o + q) * c, tiles, c,
+                     false);
+}
+
+/* The same of weights that are transformed a few at a time, in the first cache; the next ones are
+ * asked for meanwhile. */
+static void wino_multiply_few(float *m, int64_t m_stride, const float *v, int64_t v_stride,
+                              const float *g, int64_t tiles, int64_t c, int64_t o, int64_t begin,
+                              int64_t end)
+{
+    enum { STRIDE = SOME * PANEL + 16, LINES = SOME * 9 * PANEL / 16 };
+    float u[36 * STRIDE];
+    for (int64_t q = begin; q < end; q += PANEL)
+        for (int64_t k = 0; k < c; k += SOME) {
+            const float *from = g + (q * c + k * PANEL) * 9;
+            expand(u, STRIDE, from, SOME);
+            for (int p = 0; p < 36; p++) {
+                for (int i = 0; i < LINES / 36; i++)
+                    __builtin_prefetch(from + SOME * 9 * PANEL + (p * (LINES / 36) + i) * 16);
+                products(m + p * m_stride + q, o, v + p * v_stride + k, c, u + p * STRIDE, tiles,
+                         SOME, k > 0);
             }
-            if (t + 2 <= tiles) {
-                product(2, to + t * o, o, a + t * c, c, 1, b, PANEL, c, false);
-                t += 2;
-            }
-            if (t < tiles)
-                product(1, to + t * o, o, a + t * c, c, 1, b, PANEL, c, false);
         }
 }
 
