@@ -17,6 +17,8 @@
 #include <xmmintrin.h>
 #endif
 
+enum { MAX_THREADS = 256 }; /* as many as train.threads may be */
+
 static int affinity_count(void)
 {
     cpu_set_t set;
@@ -120,7 +122,7 @@ int few_thread_count(void)
         if (!errno && end != text && !*end && asked > 0 && asked < n)
             n = (int)asked;
     }
-    return n > 0 && n < INT_MAX ? n : 1;
+    return n <= 0 || n == INT_MAX ? 1 : n < MAX_THREADS ? n : MAX_THREADS;
 }
 
 /* The control word of floating point in this thread, and the bits that flush. */

@@ -6,7 +6,7 @@
 #include "base/status.h"
 
 /* Cores this process may use: the least of affinity mask, cgroup CPU quota (rounded up) and
- * FEW_THREADS when set. At least 1. */
+ * FEW_THREADS when set. 1 to 256. */
 int few_thread_count(void);
 
 /* Flush denormals to zero in the calling thread (FTZ and DAZ); f32 kernels run three times slower

@@ -128,6 +128,34 @@ static few_status open_log(struct run *r, few_error *err)
     return st;
 }
 
+/* Whether log.tsv has rows: steps were made. */
+static bool has_rows(const char *folder)
+{
+    char *path = few_path_join(folder, "log.tsv"), line[256];
+    FILE *f = path && few_is_file(path) ? fopen(path, "r") : NULL;
+    const bool rows = f && fgets(line, sizeof line, f) && fgets(line, sizeof line, f);
+    if (f)
+        fclose(f);
+    few_free(path);
+    return rows;
+}
+
+/* Is the folder a whole run, or none? newest: its last checkpoint's step, or -1. */
+static few_status check_folder(const struct run *r, bool old, int64_t newest, few_error *err)
+{
+    if (!old && newest >= 0)
+        return few_fail(
+            err, FEW_ENOTFOUND,
+            "'%s' has checkpoints but no config.yaml, so it is not known what they are of; "
+            "bring it back, or begin in another folder",
+            r->folder);
+    if (newest < 0 && !r->watch->fresh && (r->watch->must_resume || (old && has_rows(r->folder))))
+        return few_fail(err, FEW_ENOTFOUND,
+                        "'%s' holds no checkpoint to go on from; start it with its configuration%s",
+                        r->folder, old ? " and --fresh" : "");
+    return FEW_OK;
+}
+
 static few_status begin(struct run *r, few_error *err)
 {
     char *config = few_path_join(r->folder, "config.yaml");
@@ -148,6 +176,8 @@ static few_status begin(struct run *r, few_error *err)
     int64_t newest = -1;
     if (st == FEW_OK)
         st = few_state_newest(r->folder, &newest, err);
+    if (st == FEW_OK)
+        st = check_folder(r, old, newest, err);
     if (st == FEW_OK && newest >= 0) {
         st = few_state_load(&r->trainer, r->folder, &passed, err);
         if (passed.n)
@@ -155,10 +185,6 @@ static few_status begin(struct run *r, few_error *err)
         if (st == FEW_OK)
             note(r, "going on from step %" PRId64 " of %" PRId64, r->trainer.state.step,
                  r->trainer.train.steps);
-    } else if (st == FEW_OK && r->watch->must_resume) {
-        st = few_fail(err, FEW_ENOTFOUND,
-                      "'%s' holds no checkpoint to go on from; start it with its configuration",
-                      r->folder);
     }
     if (st == FEW_OK && !old)
         st = few_make_folders(r->folder, err);

@@ -140,10 +140,22 @@ static int arrays(const few_train_state *s, float *v[MAX_ARRAYS], char names[][1
     return n;
 }
 
-static few_status write_state(const few_train_state *s, const char *path, few_error *err)
+/* What a run learns from may not change under it: hashes of its data and its teacher ("": none). */
+static const char *data_of(const few_trainer *t)
 {
+    return t->data.hash;
+}
+
+static const char *teacher_of(const few_trainer *t)
+{
+    return t->teacher ? t->teacher->hash : "";
+}
+
+static few_status write_state(const few_trainer *t, const char *path, few_error *err)
+{
+    const few_train_state *s = &t->state;
     float *v[MAX_ARRAYS];
-    char names[MAX_ARRAYS][16], counters[256];
+    char names[MAX_ARRAYS][16], counters[400];
     const int n = arrays(s, v, names);
     few_safetensors_writer *w;
     few_status st = FEW_OK;
@@ -161,8 +173,8 @@ static few_status write_state(const few_train_state *s, const char *path, few_er
     }
     snprintf(counters, sizeof counters,
              "{\"step\":%" PRId64 ",\"updates\":%" PRId64 ",\"skipped\":%" PRId64
-             ",\"rollbacks\":%d,\"phase\":%d}",
-             s->step, s->updates, s->skipped, s->rollbacks, s->phase);
+             ",\"rollbacks\":%d,\"phase\":%d,\"data\":\"%s\",\"teacher\":\"%s\"}",
+             s->step, s->updates, s->skipped, s->rollbacks, s->phase, data_of(t), teacher_of(t));
     FEW_GOTO(few_safetensors_writer_metadata(w, "fewstep.state", counters, err));
     FEW_GOTO(few_safetensors_writer_write(w, path, err));
 cleanup:
@@ -170,8 +182,21 @@ cleanup:
     return st;
 }
 
-static few_status read_state(few_train_state *s, const char *path, few_error *err)
+static few_status same_source(const char *what, const char *then, const char *now, const char *path,
+                              few_error *err)
 {
+    if (!strcmp(then, now))
+        return FEW_OK;
+    return few_fail(
+        err, FEW_ECONFIG,
+        "%s is not what '%s' was trained with (hash %s, now %s); bring it back, or begin "
+        "again with --fresh",
+        what, path, *then ? then : "none", *now ? now : "none");
+}
+
+static few_status read_state(few_trainer *t, const char *path, few_error *err)
+{
+    few_train_state *s = &t->state;
     float *v[MAX_ARRAYS];
     char names[MAX_ARRAYS][16];
     const int n = arrays(s, v, names);
@@ -180,8 +205,8 @@ static few_status read_state(few_train_state *s, const char *path, few_error *er
     json_t *o = NULL;
     FEW_TRY(few_safetensors_open(path, &f, err));
     for (int k = 0; k < n; k++) {
-        const few_safetensor *t = few_safetensors_find(f, names[k]);
-        if (!t || t->rank != 1 || t->count != s->count || t->type != FEW_SAFETENSORS_F32) {
+        const few_safetensor *x = few_safetensors_find(f, names[k]);
+        if (!x || x->rank != 1 || x->count != s->count || x->type != FEW_SAFETENSORS_F32) {
             st = few_fail(err, FEW_EFORMAT, "'%s' has no array '%s' of %" PRId64 " numbers", path,
                           names[k], s->count);
             goto cleanup;
@@ -190,14 +215,18 @@ static few_status read_state(few_train_state *s, const char *path, few_error *er
     const char *text = few_safetensors_metadata(f, "fewstep.state");
     o = text ? json_loads(text, 0, NULL) : NULL;
     json_int_t step, updates, skipped;
-    int rollbacks, phase = 0;
+    int rollbacks, phase;
+    const char *data, *teacher;
     if (!o ||
-        json_unpack(o, "{s:I, s:I, s:I, s:i, s?:i}", "step", &step, "updates", &updates, "skipped",
-                    &skipped, "rollbacks", &rollbacks, "phase", &phase) ||
+        json_unpack(o, "{s:I, s:I, s:I, s:i, s:i, s:s, s:s}", "step", &step, "updates", &updates,
+                    "skipped", &skipped, "rollbacks", &rollbacks, "phase", &phase, "data", &data,
+                    "teacher", &teacher) ||
         step < 0 || updates < 0 || skipped < 0 || rollbacks < 0 || phase < 0) {
         st = few_fail(err, FEW_EFORMAT, "'%s' has no counters", path);
         goto cleanup;
     }
+    FEW_GOTO(same_source("the content of data.path", data, data_of(t), path, err));
+    FEW_GOTO(same_source("the teacher", teacher, teacher_of(t), path, err));
     for (int k = 0; k < n; k++)
         FEW_GOTO(few_safetensors_to_f32(few_safetensors_find(f, names[k]), v[k], err));
     s->step = step;
@@ -327,13 +356,15 @@ few_status few_state_save(const few_trainer *t, const char *run, few_error *err)
     if (st == FEW_OK)
         st = few_net_save(&t->spec, &t->params, few_trainer_weights(t), model, err);
     if (st == FEW_OK)
-        st = write_state(&t->state, state, err);
+        st = write_state(t, state, err);
     if (st == FEW_OK)
         st = write_manifest(from, t->state.step, err);
     if (st == FEW_OK)
         st = put(from, to, err);
     if (st == FEW_OK)
         st = few_sync_folder(all, err);
+    if (st == FEW_OK) /* the first time, the folder of the checkpoints is new, too */
+        st = few_sync_folder(run, err);
     few_error ignored;
     if (st == FEW_OK)
         prune(run, t->state.step, t->train.keep);
@@ -371,7 +402,7 @@ few_status few_state_load(few_trainer *t, const char *run, few_strbuf *passed_ov
     char *folder;
     FEW_TRY(newest(run, passed_over, &folder, err));
     char *path = few_path_join(folder, files[1]);
-    few_status st = path ? read_state(&t->state, path, err) : no_memory(err);
+    few_status st = path ? read_state(t, path, err) : no_memory(err);
     few_free(path);
     few_free(folder);
     t->bad_in_a_row = 0;

@@ -79,6 +79,14 @@ static few_status run(const char *folder, int stop_at, bool must_resume)
     return st;
 }
 
+static few_status run_fresh(const char *folder)
+{
+    const few_run_watch w = { .user = &seen, .stop = on_stop, .must_resume = true, .fresh = true };
+    few_error_clear(&err);
+    seen.stop_at = -1;
+    return few_run(&c, folder, &w, &err);
+}
+
 /* As expect() of the last run. */
 static void expect_status(few_status got, few_status want, const char *part)
 {
@@ -107,10 +115,17 @@ static void said(const char *part)
         fail_msg("no '%s' among the notes:\n%s", part, seen.notes);
 }
 
+static void settings(const char *network);
+
 static void configure(const char *network)
 {
     few_config_clear(&c);
     load_defaults(&c, "diffusion");
+    settings(network);
+}
+
+static void settings(const char *network)
+{
     if (!strcmp(network, "unet")) {
         tiny_unet(&c);
         set(&c, "model.dropout", "0.1");
@@ -216,7 +231,8 @@ static const char *new_folder(void)
     return p;
 }
 
-static int make_data(const char *path, int classes)
+/* Ten images; others for another seed. */
+static int make_data(const char *path, int classes, int seed)
 {
     const few_pack_plan plan = { .height = 8, .width = 8, .channels = 1, .n_classes = classes };
     few_pack_writer *w;
@@ -225,7 +241,7 @@ static int make_data(const char *path, int classes)
         return -1;
     for (int i = 0; i < 10; i++) { /* the steps go through them more than once */
         for (int k = 0; k < 64; k++)
-            x[k] = (uint8_t)(37 * i + 11 * k + k * k % 7);
+            x[k] = (uint8_t)(37 * i + 11 * k + k * k % 7 + seed);
         if (few_pack_writer_add(w, x, classes ? i % classes : -1, &err) != FEW_OK)
             return -1;
     }
@@ -235,8 +251,8 @@ static int make_data(const char *path, int classes)
 static int set_up(void **state)
 {
     signal(SIGXFSZ, SIG_IGN); /* a file that grew too large is a failed write */
-    if (make_temp_folder(state) || make_data(temp_path("plain.few"), 0) ||
-        make_data(temp_path("classes.few"), 3))
+    if (make_temp_folder(state) || make_data(temp_path("plain.few"), 0, 0) ||
+        make_data(temp_path("classes.few"), 3, 0))
         return -1;
     whole = few_strdup(temp_path("whole"));
     configure("mlp");
@@ -303,7 +319,51 @@ static void going_on_needs_a_state(void **state)
     remove_tree(in_state(folder, 0, ""));
     remove_tree(in_state(folder, 1, ""));
     expect_status(run(folder, 0, true), FEW_ENOTFOUND, "no checkpoint to go on from");
+    expect_status(run(folder, 0, false), FEW_ENOTFOUND, "and --fresh"); /* it has made a step */
     assert_int_equal(count_states(folder), 0);
+    expect_status(run_fresh(folder), FEW_OK, ""); /* also from the configuration in the folder */
+    same_end(whole, folder);
+
+    run_and_stop(folder = new_folder(), 3);
+    char config[256];
+    snprintf(config, sizeof config, "%s/config.yaml", folder);
+    assert_int_equal(unlink(config), 0);
+    expect_status(run(folder, 0, false), FEW_ENOTFOUND, "no config.yaml");
+    assert_int_equal(newest_step(folder), 3);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    few_map m;
+    assert_int_equal(few_map_open(&m, from, &err), FEW_OK);
+    write_bytes(to, m.data, m.n);
+    few_map_close(&m);
+}
+
+static void going_on_needs_the_same_data_and_teacher(void **state)
+{
+    (void)state;
+    const char *folder = new_folder();
+    char data[256], teacher[256];
+    snprintf(data, sizeof data, "%s/mine.few", temp_folder);
+    snprintf(teacher, sizeof teacher, "%s/teacher.safetensors", temp_folder);
+    copy_file(temp_path("plain.few"), data);
+    copy_file(in_state(whole, STEPS, files[0]), teacher);
+
+    few_config_clear(&c);
+    load_defaults(&c, "mcd");
+    set(&c, "student.teacher", teacher);
+    settings("mlp");
+    set(&c, "data.path", data);
+    run_and_stop(folder, 2);
+    copy_file(in_state(whole, STEPS - 2, files[0]), teacher);
+    expect_status(run(folder, 0, false), FEW_ECONFIG, "the teacher is not what");
+    copy_file(in_state(whole, STEPS, files[0]), teacher);
+    assert_int_equal(make_data(data, 0, 1), 0);
+    expect_status(run(folder, 0, false), FEW_ECONFIG, "the content of data.path is not what");
+    also_says("--fresh");
+    copy_file(temp_path("plain.few"), data);
+    run_to_end(folder);
 }
 
 /* ---- damage ---------------------------------------------------------------------------------*/
@@ -479,8 +539,12 @@ static void the_last_states_are_kept(void **state)
         snprintf(left, sizeof left, "%s/checkpoints/tmp-1-step-00000005", folder);
         assert_int_equal(rename(in_state(folder, 5, ""), left), 0);
         assert_int_equal(newest_step(folder), keep > 1 ? 4 : -1);
+        if (keep == 1) { /* five steps were made and are gone */
+            expect_status(run(folder, 0, false), FEW_ENOTFOUND, "no checkpoint");
+            continue;
+        }
         run_to_end(folder);
-        assert_int_equal(strstr(seen.notes, "going on from step 4") != NULL, keep > 1);
+        said("going on from step 4");
         assert_null(strstr(seen.notes, "passed over"));
         assert_false(few_is_folder(left));
         assert_int_equal(count_states(folder), keep);
@@ -780,6 +844,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(stopped_runs_go_on, small),
         cmocka_unit_test_setup(going_on_needs_a_state, small),
+        cmocka_unit_test_setup(going_on_needs_the_same_data_and_teacher, small),
         cmocka_unit_test_setup(damaged_states_are_passed_over, small),
         cmocka_unit_test_setup(runs_without_a_whole_state_are_refused, small),
         cmocka_unit_test_setup(damaged_states_do_not_count, small),
