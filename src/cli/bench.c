@@ -1,6 +1,5 @@
 /* fewstep bench step: images a second of training, distilling and sampling, on random data. */
 #include "base/alloc.h"
-#include "base/file.h"
 #include "base/thread.h"
 #include "cli/command.h"
 #include "cli/progress.h"
@@ -55,7 +54,7 @@ static double median(double *v, int n)
 static few_status open_data(const struct options *o, const few_config *c, few_dataset *d,
                             few_error *err)
 {
-    if (c->data.path && few_is_file(c->data.path))
+    if (c->data.path && few_dataset_is_there(c->data.path))
         return few_dataset_open(d, c->data.path, err);
     return few_dataset_random(d, o->size, o->size, o->channels, o->classes, err);
 }

@@ -29,7 +29,6 @@ extern const int few_n_commands;
 /* Options every command takes. Set before a command runs. */
 typedef struct few_cli {
     bool quiet, json;
-    int verbose;
     bool colour; /* stderr is a terminal and NO_COLOR is not set */
 } few_cli;
 extern few_cli few_cli_state;

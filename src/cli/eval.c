@@ -208,7 +208,7 @@ static few_status choose(struct evaluation *e, int k, few_error *err)
                           .steps = steps,
                           .seed = o->seed,
                           .noise = e->noise,
-                          .guidance = spec->steps ? 0 : o->guidance };
+                          .guidance = spec->steps && e->n > 1 ? 0 : o->guidance };
     return few_sampler_part(s, spec, e->sampler_options[k], steps, o->from, 0, &r->draw.begin,
                             &r->draw.end, err);
 }
@@ -250,6 +250,12 @@ static void print_json(const struct evaluation *e)
             "made_for_steps", r->net->spec.steps, "kind", r->net->spec.kind, "seed",
             (json_int_t)r->draw.seed, "reference", (json_int_t)v->reference, "reference_hash",
             v->reference_hash, "features_hash", v->features_hash);
+        json_t *set = json_array();
+        for (int i = 0; i < e->o->set.n; i++)
+            json_array_append_new(set, json_string(e->o->set.v[i]));
+        json_object_set_new(o, "guidance", few_cli_number(r->draw.guidance));
+        json_object_set_new(o, "clip", json_boolean(r->net->spec.clip));
+        json_object_set_new(o, "set", set);
         if (e->o->noise) {
             json_object_set_new(o, "noise", json_string(e->o->noise));
             json_object_set_new(o, "from", json_real(e->o->from));
@@ -266,7 +272,7 @@ static void print_table(const struct evaluation *e)
     printf("FD-%s: %lld samples against %lld test images", few_features_data(e->features),
            (long long)v->samples, (long long)v->reference);
     if (isfinite(v->floor))
-        printf("; floor %.3f (%lld training images)", v->floor, (long long)v->train);
+        printf("; floor %.4f (%lld training images)", v->floor, (long long)v->train);
     printf("\nreference %s, features %s, seed %llu\n", v->reference_hash, v->features_hash,
            (unsigned long long)e->row[0].draw.seed);
     if (e->o->noise)
@@ -276,7 +282,7 @@ static void print_table(const struct evaluation *e)
     for (int k = 0; k < e->n; k++) {
         const few_quality_row *r = &e->row[k];
         char name[64];
-        printf("%-18s %-10s %6.6g %9.3f %8.2f %10.1f\n", few_quality_name(r->net, name),
+        printf("%-18s %-10s %6.6g %9.4f %8.2f %10.1f\n", few_quality_name(r->net, name),
                r->draw.sampler->name, r->result.nfe, r->result.fd, r->result.fd / v->fd,
                r->result.images_per_second);
     }

@@ -90,7 +90,7 @@ void few_cli_help(const few_command *c)
         few_options_help(c->options, &b);
     }
     few_strbuf_add(&b, "\nand for every command: --json (results for programs), -q (quiet), "
-                       "-v (more), -h (this text)\n");
+                       "-h (this text)\n");
     if (c->more)
         few_strbuf_addf(&b, "\n%s", c->more);
     fputs(b.s, stdout);
@@ -140,8 +140,6 @@ static bool set_common(const char *arg)
 {
     if (!strcmp(arg, "-q") || !strcmp(arg, "--quiet"))
         few_cli_state.quiet = true;
-    else if (!strcmp(arg, "-v") || !strcmp(arg, "--verbose"))
-        few_cli_state.verbose++;
     else if (!strcmp(arg, "--json"))
         few_cli_state.json = true;
     else

@@ -1,6 +1,5 @@
 /* fewstep plan: what a configuration costs, before anything runs. */
 #include "base/alloc.h"
-#include "base/file.h"
 #include "cli/command.h"
 #include "train/config.h"
 
@@ -55,7 +54,7 @@ static few_status make(const struct options *o, few_config *c, few_trainer *t, f
         FEW_TRY(few_config_set(c, "method.name", "diffusion", "plan", err));
         c->student.steps = 0;
     }
-    if (c->data.path && (few_is_file(c->data.path) || !strcmp(c->data.path, "mixture")))
+    if (c->data.path && (few_dataset_is_there(c->data.path)))
         FEW_TRY(few_dataset_open(&d, c->data.path, err));
     else
         FEW_TRY(few_dataset_random(&d, o->size, o->size, o->channels, o->classes, err));

@@ -38,7 +38,7 @@ static void add_table(few_report *r, const few_quality_row *rows, int n)
         few_quality_name(rows[k].net, t[0]);
         snprintf(t[1], 64, "%s, %d", rows[k].draw.sampler->name, rows[k].draw.steps);
         snprintf(t[2], 64, "%.6g", e->nfe);
-        snprintf(t[3], 64, "%.3f", e->fd);
+        snprintf(t[3], 64, "%.4f", e->fd);
         snprintf(t[4], 64, "%.2f", e->fd / rows[0].result.fd);
         snprintf(t[5], 64, "%.1f", e->images_per_second);
         for (int j = 0; j < COLUMNS; j++)
@@ -161,7 +161,7 @@ static few_status add_samples(few_report *r, const few_quality_row *row, const c
     draw.progress = pass_on;
     draw.user = relay;
     few_strbuf_init(&caption);
-    few_strbuf_addf(&caption, "%s: %s in %d step%s, FD %.3f", few_quality_name(row->net, name),
+    few_strbuf_addf(&caption, "%s: %s in %d step%s, FD %.4f", few_quality_name(row->net, name),
                     row->draw.sampler->name, row->draw.steps, row->draw.steps == 1 ? "" : "s",
                     row->result.fd);
     if (st == FEW_OK)
@@ -218,14 +218,18 @@ few_status few_quality_report(const char *path, const char *title, const char *c
     few_report_begin(&r, title);
     few_strbuf_init(&text);
     const few_evaluation *e = &rows[0].result;
-    few_strbuf_addf(
-        &text,
-        "FD is the Frechet distance between features of %lld samples and of %lld test "
-        "images, in a classifier trained on the training set; it is not FID. The floor, "
-        "%.3f, is the distance of %lld training images from the same test images. "
-        "Test set %s, features %s, seed %llu.",
-        (long long)e->samples, (long long)e->reference, e->floor, (long long)e->train,
-        e->reference_hash, e->features_hash, (unsigned long long)rows[0].draw.seed);
+    few_strbuf_addf(&text,
+                    "FD is the Frechet distance between features of %lld samples and of %lld test "
+                    "images, in a classifier trained on the training set; it is not FID. ",
+                    (long long)e->samples, (long long)e->reference);
+    if (isfinite(e->floor))
+        few_strbuf_addf(
+            &text,
+            "The floor, %.4f, is the distance of %lld training images from the same test "
+            "images. ",
+            e->floor, (long long)e->train);
+    few_strbuf_addf(&text, "Test set %s, features %s, seed %llu.", e->reference_hash,
+                    e->features_hash, (unsigned long long)rows[0].draw.seed);
     few_report_paragraph(&r, text.s);
     add_table(&r, rows, n);
     st = add_plot(&r, rows, n, err);

@@ -3,6 +3,7 @@
 #include "train/dataset.h"
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/philox.h"
 #include "image/image.h"
@@ -54,13 +55,22 @@ static few_status open_paths(few_dataset *d, const char *path, few_error *err)
     return FEW_OK;
 }
 
+/* Numbers of a point of the toy of that name; 0: it is none. */
+static int toy_numbers(const char *path)
+{
+    return !strcmp(path, "mixture") ? 1 : !strcmp(path, "mixture-2d") ? 2 : 0;
+}
+
+bool few_dataset_is_there(const char *path)
+{
+    return toy_numbers(path) || few_is_file(path);
+}
+
 few_status few_dataset_open(few_dataset *d, const char *path, few_error *err)
 {
     memset(d, 0, sizeof *d);
-    if (!strcmp(path, "mixture"))
-        return open_mixture(d, path, 1, err);
-    if (!strcmp(path, "mixture-2d"))
-        return open_mixture(d, path, 2, err);
+    if (toy_numbers(path))
+        return open_mixture(d, path, toy_numbers(path), err);
     const char *end = strrchr(path, '.');
     if (end && !strcmp(end, ".safetensors"))
         return open_paths(d, path, err);

@@ -23,6 +23,11 @@ has() { # has FILE TEXT
     grep -qF -- "$2" "$1" || { echo "FAIL no '$2' in $1:"; cat "$1"; failed=1; }
 }
 
+keys() { # keys KEY...: of the JSON that was printed
+    local key
+    for key; do has out "\"$key\":"; done
+}
+
 # 96 images of 8x8 in two classes, as IDX.
 bytes() { printf '%b' "$1"; }
 {
@@ -45,7 +50,7 @@ model: { network: unet, base: 8, multipliers: [1, 2], blocks: 1, attention: [4],
 train: { steps: 6, batch: 8, slice: 4, save_every: 3, sample_every: 3, samples: 4, sample_steps: 2, log_every: 1, warmup: 2, label_drop: 0.1 }
 YAML
 ok plan "$fewstep" plan c.yaml --json
-has out '"flops_per_image"'
+keys parameters flops_per_image arena_bytes
 ok train "$fewstep" train c.yaml -o t
 [ "$(wc -l <t/log.tsv)" = 7 ] || { echo "FAIL log.tsv has $(wc -l <t/log.tsv) lines, not 7"; failed=1; }
 [ -f t/config.yaml ] && [ -f t/samples/step-00000006.png ] || { echo "FAIL run folder"; failed=1; }
@@ -155,7 +160,7 @@ ok example "$example" "$(echo s/checkpoints/step-*3/model.safetensors)" e.png
 
 ok features "$fewstep" eval features d.few --reference d.few --epochs 1 --seed 3 -o f.safetensors
 ok eval "$fewstep" eval t s --samples 16 --steps 4 --features f.safetensors --reference d.few --train d.few --report r.html --json
-for key in fd floor samples nfe images_per_second; do has out "\"$key\""; done
+keys fd floor samples nfe images_per_second
 has r.html '<svg'
 ok "noise to a time" "$fewstep" sample t -n 16 --steps 4 --to 0.5 --raw -o m.npy
 ok "eval of a chain" "$fewstep" eval t --samples 16 --steps 4 --features f.safetensors --reference d.few --json
@@ -179,17 +184,27 @@ ok "distil with a table" "$fewstep" distill tabled.safetensors --steps 2 -o tabl
 refused 1 "take its teacher" "$fewstep" eval xvar s --train d.few -o x.safetensors
 refused 1 "-o FILE is missing" "$fewstep" eval xvar t
 ok "eval one" "$fewstep" eval s --samples 8 --features f.safetensors --json
+keys fd floor samples nfe images_per_second guidance set
+refused 1 "null class" "$fewstep" eval s --samples 8 --features f.safetensors --guidance 1
+ok "eval guided" "$fewstep" eval t --samples 8 --steps 4 --features f.safetensors --guidance 1 --json
+has out '"guidance": 1'
+ok "report without a floor" "$fewstep" eval s --samples 8 --features f.safetensors --train none --report f.html
+! grep -q 'The floor\|nan' f.html || { echo "FAIL a report without a floor tells it"; failed=1; }
 ok "inspect json" "$fewstep" inspect s --json
 has out '"steps": 2'
 ok inspect "$fewstep" inspect s
 ok "bench step" "$fewstep" bench step c.yaml --json --batch 8 --repeat 1
-has out '"distill_images_per_second"'
+keys train_images_per_second distill_images_per_second sample_images_per_second 1 16 64 peak_rss_bytes precision
 ok list "$fewstep" list
 ok "list json" "$fewstep" list samplers --json
 has out '"multistep"'
 ok "list with settings" "$fewstep" list samplers
 has out 'x_frac=0.1'
 ok doctor "$fewstep" doctor
+ok "doctor json" "$fewstep" doctor --json
+keys cpu kernels precision threads oneDNN OpenBLAS self-check
+ok "data info json" "$fewstep" data info d.few --json
+keys count classes
 for c in train distill sample eval data inspect plan list bench doctor help; do ok "$c --help" "$fewstep" $c --help; done
 ok help "$fewstep" help sample
 ok version "$fewstep" --version
@@ -215,5 +230,12 @@ printf 'method: { name: mct }\n' >bad.yaml
 refused 1 "data.path" "$fewstep" train bad.yaml
 mkdir empty && cp t/config.yaml empty/
 refused 1 "no checkpoint" "$fewstep" train empty
+ok "a run begins again" "$fewstep" train t --fresh --yes
+ok "and is whole" "$fewstep" train t
+rm -r t/checkpoints
+refused 1 "no checkpoint" "$fewstep" train c.yaml -o t
+
+# Without Adam's epsilon the first step divides 0 by 0: numbers that are not finite, and code 3.
+refused 3 "not finite" "$fewstep" train c.yaml -o spoilt --set train.eps=0,train.bad_steps=1,train.rollbacks=1
 [ $failed = 0 ] && echo "all good"
 exit $failed
