@@ -59,12 +59,59 @@ static void row(few_schedule *s, double t, double lambda, double alpha, double s
     assert_true(fabs(few_schedule_time(s, lambda) - t) < 1e-9); /* the inverse */
 }
 
+/* Log SNR at t = 1/2 of a cosine schedule that is shifted by `shift` and ends at +-15 all the same.
+ */
+static double kept_middle(double shift)
+{
+    const double low = atan(exp(-0.5 * (15 - shift))), high = atan(exp(-0.5 * (-15 - shift)));
+    return shift - 2 * log(tan(0.5 * (low + high)));
+}
+
+static void limits_are_kept(void **state)
+{
+    (void)state;
+    static const char *const shifted[][2] = {
+        { "keep_limits", "true" }, { "image_d", "64" }, { "noise_d", "32" }, { NULL, NULL }
+    };
+    static const char *const interpolated[][2] = { { "keep_limits", "true" },
+                                                   { "image_d", "64" },
+                                                   { "noise_d_low", "16" },
+                                                   { "noise_d_high", "32" },
+                                                   { NULL, NULL } };
+    few_schedule s[2] = { schedule("shifted", shifted), schedule("interpolated", interpolated) };
+    const double once = kept_middle(2 * log(0.5)), twice = kept_middle(2 * log(0.25));
+    for (int k = 0; k < 2; k++) {
+        near(few_schedule_log_snr(&s[k], 0), 15, tol);
+        near(few_schedule_log_snr(&s[k], 1), -15, tol);
+        near(few_schedule_log_snr(&s[k], 0.5), k ? 0.5 * (once + twice) : once, tol);
+        few_schedule_clear(&s[k]);
+    }
+}
+
+/* A schedule whose noise does not grow all the way is refused. */
+static void rising_schedules_are_refused(void **state)
+{
+    (void)state;
+    few_schedule s;
+    few_error err = { 0 };
+    assert_int_equal(few_schedule_make(&s, "interpolated", &err), FEW_OK);
+    const few_option *o = s.kind->options;
+    assert_int_equal(few_option_set(o, s.options, "noise_d_low", "4096", "test", &err), FEW_OK);
+    assert_int_equal(few_option_set(o, s.options, "noise_d_high", "1", "test", &err), FEW_OK);
+    assert_int_equal(few_schedule_check(&s, &err), FEW_ECONFIG);
+    assert_non_null(strstr(err.text, "must be finite and fall with time"));
+    few_schedule_clear(&s);
+}
+
 static void schedules(void **state)
 {
     (void)state;
     few_schedule s = schedule("cosine", limits_20);
     row(&s, 0.25, 1.76261876656, 0.923870845373, 0.382704404299); /* 1 */
     assert_true(fabs(few_schedule_log_snr(&s, 0.5)) < 1e-14);     /* 2 */
+    const few_angle half = few_angle_of(few_schedule_phi(&s, 0.5));
+    near(half.alpha, 0.707106781187, tol);
+    near(half.sigma, 0.707106781187, tol);
     row(&s, 0.75, -1.76261876656, 0.382704404299, 0.923870845373);
     row(&s, 0, 20, 0.999999998969, 4.53999297157e-05);
     few_schedule_clear(&s);
@@ -410,6 +457,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedules),
+        cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(rising_schedules_are_refused),
         cmocka_unit_test(steps),
         cmocka_unit_test(addim),
         cmocka_unit_test(curriculum),
