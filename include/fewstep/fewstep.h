@@ -79,12 +79,12 @@ FEW_API void few_model_free(few_model *m);
 /* What a loaded model makes. `steps` is 0 for a teacher, else the step count it was made for. */
 typedef struct few_model_info {
     int height, width, channels, classes, steps;
-    const char *kind; /* "diffusion", "mct", "mcd"; owned by the model */
+    const char *kind; /* the method that made it, as "diffusion" or "mcd"; owned by the model */
 } few_model_info;
 
 FEW_API few_model_info few_model_get_info(const few_model *m);
 
-/* Called after every network evaluation of a slice of images, from the thread that called
+/* Called after every network evaluation of some of the images, from the thread that called
  * few_sample. Return non-zero to cancel. */
 typedef int (*few_progress_fn)(void *user, int64_t done, int64_t total);
 

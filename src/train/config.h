@@ -1,9 +1,9 @@
 /* A training configuration: a YAML file of sections, each an option table.
  *
  *     data:      path, test, flip
- *     model:     network (unet, mlp) and its keys; prediction, time_scale
- *     schedule:  name (cosine, shifted, interpolated) and its keys
- *     method:    name (diffusion, mct, mcd) and its keys
+ *     model:     network and its keys; prediction, time_scale
+ *     schedule:  name and its keys
+ *     method:    name and its keys (fewstep list has the names)
  *     student:   steps, teacher, init, from_scratch
  *     train:     steps, batch, lr, ... (few_train_table)
  *

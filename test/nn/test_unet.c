@@ -126,7 +126,9 @@ static double compare(const float *have, const few_safetensor *want, bool image,
     return e;
 }
 
-static void executor_agrees(few_precision precision, double tolerance)
+/* `tolerance` for outputs and for the gradient as one vector, `part` for that of each parameter,
+ * relative to the whole one's length at least. */
+static void executor_agrees(few_precision precision, double tolerance, double part)
 {
     for (size_t f = 0; f < FEW_COUNT(files); f++) {
         golden t;
@@ -169,8 +171,6 @@ static void executor_agrees(few_precision precision, double tolerance)
         e = compare(d, dx, true, 0);
         if (!(e < tolerance))
             fail_msg("%s: gradient of x differs by %g", files[f], e);
-        /* The gradient is one vector: its error relative to its length; and every parameter's part
-         * within three times that, which rounding in bf16 reaches where terms nearly cancel. */
         const double scale = gradient_scale(&t);
         double square = 0, all = 0;
         for (int k = 0; k < t.params.n; k++) {
@@ -178,7 +178,7 @@ static void executor_agrees(few_precision precision, double tolerance)
             if (!s)
                 continue;
             e = compare(grad + t.params.v[k].offset, s, false, scale);
-            if (!(e < 3 * tolerance))
+            if (!(e < part))
                 fail_msg("%s: gradient of '%s' differs by %g", files[f], t.params.v[k].name, e);
             double *want = golden_values(s, false);
             for (int64_t i = 0; i < s->count; i++) {
@@ -204,13 +204,13 @@ static void executor_agrees(few_precision precision, double tolerance)
 static void executor_agrees_in_f32(void **state)
 {
     (void)state;
-    executor_agrees(FEW_PRECISION_F32, 1e-4);
+    executor_agrees(FEW_PRECISION_F32, 1e-4, 1e-4);
 }
 
 static void executor_agrees_in_bf16(void **state)
 {
     (void)state;
-    executor_agrees(FEW_PRECISION_BF16, 3e-2);
+    executor_agrees(FEW_PRECISION_BF16, 3e-2, 9e-2) /* terms that nearly cancel */;
 }
 
 int main(void)
