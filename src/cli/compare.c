@@ -78,11 +78,12 @@ static void print_plan(const few_compare *c)
     }
 }
 
-static few_status write_all(const few_compare *c, few_error *err)
+/* images: also what takes every network a moment to draw. */
+static few_status write_all(const few_compare *c, bool images, few_error *err)
 {
     FEW_TRY(few_compare_write_tsv(c, err));
     FEW_TRY(few_compare_write_markdown(c, err));
-    return few_compare_write_page(c, err);
+    return few_compare_write_page(c, images, err);
 }
 
 /* "runs/compare/NAME", with "-quick". */
@@ -118,9 +119,9 @@ static int run(const void *options, int n_args, char **args)
     st = few_compare_run(&c, &watch, &err);
     few_error ignored;
     if (st == FEW_OK)
-        st = write_all(&c, &err);
-    else if (few_compare_write_tsv(&c, &ignored) == FEW_OK)
-        few_compare_write_markdown(&c, &ignored);
+        st = write_all(&c, true, &err);
+    else
+        write_all(&c, false, &ignored);
     few_compare_close(&c);
     if (st == FEW_ECANCELED && few_cli_signal()) {
         few_cli_say("stopped; the same command goes on");
@@ -128,7 +129,7 @@ static int run(const void *options, int n_args, char **args)
     }
     if (st != FEW_OK)
         return few_cli_fail(&err);
-    few_cli_say("wrote %s/compare.html, compare.md and compare.tsv", out);
+    few_cli_say("wrote compare.html, .md, .tsv, .svg and .png in %s", out);
     if (few_cli_state.json)
         few_cli_json(json_pack("{s:s}", "folder", out));
     return FEW_EXIT_OK;

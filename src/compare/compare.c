@@ -66,6 +66,7 @@ static few_status key_of(const few_compare *c, const few_cell *cell, char key[33
     few_strbuf_addf(&b, "%s %s %s %" PRId64 " %s %d\n", FEW_VERSION, c->teacher.hash,
                     few_features_hash(c->features), c->recipe.samples,
                     few_pack_get_info(c->test)->hash, cell->steps);
+    few_strbuf_addf(&b, "%s\n", few_pack_get_info(c->train)->hash); /* the floor's, too */
     if (cell->student) {
         few_config config;
         st = configure(c, cell, &config, err);
@@ -109,6 +110,7 @@ static few_status check_cells(few_compare *c, few_error *err)
 {
     for (int k = 0; k < c->n_cells; k++) {
         few_cell *cell = &c->cells[k];
+        cell->evaluations = cell->steps;
         char key[33], *path = result_path(c, cell);
         few_status st = path ? key_of(c, cell, key, err)
                              : few_fail(err, FEW_ENOMEM, "out of memory for a comparison");
@@ -119,8 +121,10 @@ static few_status check_cells(few_compare *c, few_error *err)
             few_draw d;
             void *options;
             st = few_compare_draw(c, cell, &c->teacher, &d, &options, err);
-            if (st == FEW_OK)
+            if (st == FEW_OK) {
+                cell->evaluations = (int)few_draw_evaluations(&d);
                 few_sampler_options_free(d.sampler, options);
+            }
         }
         if (st != FEW_OK)
             return few_fail_in(err, "%s", cell->name);
@@ -295,23 +299,27 @@ struct pace {
     int64_t trained, measured; /* runs; evaluations */
 };
 
+/* Whether an earlier cell has the training of cell k, or any cell that is done. */
+static bool is_trained_by_then(const few_compare *c, int k)
+{
+    for (int i = 0; i < c->n_cells; i++)
+        if (i != k && !strcmp(c->cells[i].run, c->cells[k].run) && (i < k || c->cells[i].done))
+            return true;
+    return false;
+}
+
 static double time_left(const few_compare *c, const struct pace *p)
 {
     double left = 0;
-    const char *last = "";
     for (int k = 0; k < c->n_cells; k++) {
         const few_cell *cell = &c->cells[k];
         if (cell->done)
             continue;
-        if (cell->student && strcmp(last, cell->run) != 0) {
-            if (!p->trained)
-                return -1;
-            left += p->training / (double)p->trained;
-        }
-        last = cell->run;
-        if (!p->measured)
+        const bool training = cell->student && !is_trained_by_then(c, k);
+        if (!p->measured || (training && !p->trained))
             return -1;
-        left += p->measuring / (double)p->measured * (double)(c->recipe.samples * cell->steps);
+        left += training ? p->training / (double)p->trained : 0;
+        left += p->measuring / (double)p->measured * (double)c->recipe.samples * cell->evaluations;
     }
     return left;
 }

@@ -5,7 +5,9 @@
  *     cells/mcd-4-seed1.json  one result each
  *     compare.tsv             a row for each cell, done or not
  *     compare.md              tables
- *     compare.html            one page with plot, tables and samples
+ *     compare.svg             quality against network evaluations
+ *     compare.png             images of each cell from the same noise, a row each
+ *     compare.html            one page with all of that
  *
  * Stopped at any time, it goes on from there; a result whose settings have changed is made again.
  */
@@ -59,7 +61,25 @@ few_status few_compare_net(const few_compare *c, const few_cell *cell, few_net *
 /* tables.c, page.c: of what is done so far. */
 few_status few_compare_write_tsv(const few_compare *c, few_error *err);
 few_status few_compare_write_markdown(const few_compare *c, few_error *err);
-few_status few_compare_write_page(const few_compare *c, few_error *err);
+/* The plot, the sheet (when `images`: it is drawn by every network) and the page. */
+few_status few_compare_write_page(const few_compare *c, bool images, few_error *err);
+
+/* A table of texts, the first row its head; rows 0: there is nothing to show. */
+enum { FEW_COMPARE_TEXT = 64 };
+typedef enum few_compare_kind {
+    FEW_COMPARE_STUDENTS, /* evaluations by method, with the teacher, as in the paper's tables */
+    FEW_COMPARE_SAMPLERS, /* sampler by evaluations */
+    FEW_COMPARE_LIST,     /* method, evaluations, FD */
+    FEW_COMPARE_KINDS
+} few_compare_kind;
+typedef struct few_compare_table {
+    const char *caption;
+    int rows, columns;              /* rows without the head */
+    char (*cell)[FEW_COMPARE_TEXT]; /* [(rows + 1) * columns] */
+} few_compare_table;
+few_status few_compare_table_make(const few_compare *c, few_compare_kind kind, few_compare_table *t,
+                                  few_error *err);
+void few_compare_table_free(few_compare_table *t);
 
 /* Mean and range of a row's FD in some number of evaluations over its seeds; n 0: nothing done.
  */

@@ -1,4 +1,5 @@
-/* compare.html: plot, tables, and a strip of images of each cell from the same noise. */
+/* compare.svg, compare.png and compare.html: plot, tables, and images of each cell from the same
+ * noise, a row each. */
 #include "base/alloc.h"
 #include "base/file.h"
 #include "compare/compare.h"
@@ -13,44 +14,20 @@
 
 enum { STRIP = 16, MAX_COLUMNS = 32 };
 
-static void add_table(few_report *r, const few_compare *c, bool students)
+static few_status add_table(few_report *r, const few_compare *c, few_compare_kind kind,
+                            few_error *err)
 {
-    double nfe[MAX_COLUMNS - 1];
-    const int columns = 1 + few_compare_evaluations(c, students, nfe, MAX_COLUMNS - 1);
-    int rows = 0;
-    while (few_compare_row(c, students, rows))
-        rows++;
-    char head[MAX_COLUMNS][32] = { "" };
-    const char *heads[MAX_COLUMNS];
-    char(*text)[48] = few_calloc((size_t)(columns * (rows + 1)), sizeof *text);
-    const char **cells = few_calloc((size_t)(columns * (rows + 1)), sizeof *cells);
-    for (int k = 0; k < columns; k++) {
-        if (k)
-            snprintf(head[k], sizeof head[k], "%.6g", nfe[k - 1]);
-        heads[k] = head[k];
-    }
-    for (int i = 0; text && cells && i < rows; i++) {
-        const char *row = few_compare_row(c, students, i);
-        for (int k = 0; k < columns; k++) {
-            char *t = text[i * columns + k];
-            const few_compare_spread s =
-                few_compare_spread_of(c, students, row, k ? nfe[k - 1] : 0);
-            if (!k)
-                snprintf(t, 48, "%.40s", row);
-            else if (s.n == 1)
-                snprintf(t, 48, "%.4f", s.mean);
-            else if (s.n)
-                snprintf(t, 48, "%.4f (%.4f-%.4f)", s.mean, s.low, s.high);
-            cells[i * columns + k] = t;
-        }
-    }
-    if (text && cells && columns > 1)
-        few_report_table(r,
-                         students ? "FD of students by network evaluations; lower is better"
-                                  : "FD of the teacher's samplers by network evaluations",
-                         columns, heads, rows, cells);
-    few_free(text);
-    few_free(cells);
+    few_compare_table t;
+    FEW_TRY(few_compare_table_make(c, kind, &t, err));
+    const int n = (t.rows + 1) * t.columns;
+    const char **cell = few_calloc((size_t)n, sizeof *cell);
+    for (int k = 0; cell && k < n; k++)
+        cell[k] = t.cell[k];
+    if (cell && t.rows)
+        few_report_table(r, t.caption, t.columns, cell, t.rows, cell + t.columns);
+    few_free(cell);
+    few_compare_table_free(&t);
+    return cell ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a table");
 }
 
 /* A line for each row: the mean over seeds against evaluations. */
@@ -97,71 +74,124 @@ static few_status add_plot(few_report *r, const few_compare *c, few_error *err)
                                  .height = 560 };
     if (st == FEW_OK && n)
         st = few_plot_lines(&plot, &svg, err);
-    if (st == FEW_OK && n)
+    if (st == FEW_OK && n) {
         few_report_svg(r, svg.s, "All methods and the teacher's samplers; seeds averaged");
+        char *path = few_path_join(c->folder, "compare.svg");
+        st = path ? few_write_file(path, svg.s, svg.n, err)
+                  : few_fail(err, FEW_ENOMEM, "out of memory for a plot");
+        few_free(path);
+    }
     few_strbuf_free(&svg);
     few_free(x);
     few_free(y);
     return st;
 }
 
-/* The first images of a cell, in one row, through a file beside the page. */
-static few_status add_strip(few_report *r, const few_compare *c, const few_cell *cell,
-                            few_error *err)
+/* ---- images ---------------------------------------------------------------------------------*/
+
+/* Whether a cell has a row on the sheet: of several seeds the first. */
+static bool is_shown(const few_compare *c, const few_cell *cell)
+{
+    return cell->done && (cell->sampler || cell->seed == c->recipe.seeds.v[0]);
+}
+
+/* The first images of a cell: [STRIP,h,w,c] of the network's shape. */
+static few_status draw_strip(const few_compare *c, const few_cell *cell, float *images,
+                             few_error *err)
 {
     few_net net = { 0 };
     few_draw draw;
     few_drawer *d = NULL;
-    few_sheet sheet = { 0 };
     void *options;
-    float *images = NULL;
-    char caption[256], name[64], *path = NULL;
     FEW_TRY(few_compare_net(c, cell, &net, err));
     few_status st = few_compare_draw(c, cell, &net, &draw, &options, err);
-    if (st != FEW_OK) {
-        few_net_free(&net);
-        return st;
+    if (st == FEW_OK) {
+        const few_drawer_options o = { .workers = c->threads,
+                                       .images = STRIP,
+                                       .needs = few_sampler_needs(draw.sampler, options) };
+        st = few_drawer_create(&net.spec, net.master, &o, &d, err);
+        if (st == FEW_OK)
+            st = few_drawer_draw(d, &draw, STRIP, images, err);
+        few_drawer_free(d);
+        few_sampler_options_free(draw.sampler, options);
     }
-    const few_spec *s = &net.spec;
-    const size_t pixels = (size_t)s->height * (size_t)s->width * (size_t)s->channels;
-    const few_drawer_options o = { .workers = c->threads,
-                                   .images = STRIP,
-                                   .needs = few_sampler_needs(draw.sampler, options) };
-    snprintf(caption, sizeof caption, "%s, %.6g evaluation%s: FD %.4f", few_cell_row(cell),
-             cell->nfe, cell->nfe == 1 ? "" : "s", cell->fd);
-    snprintf(name, sizeof name, "strip.%d.png", (int)getpid());
-    images = few_malloc(STRIP * pixels * sizeof(float));
-    path = few_path_join(c->folder, name);
-    if (!images || !path)
-        st = few_fail(err, FEW_ENOMEM, "out of memory for a strip");
-    if (st == FEW_OK)
-        st = few_drawer_create(s, net.master, &o, &d, err);
-    if (st == FEW_OK)
-        st = few_drawer_draw(d, &draw, STRIP, images, err);
-    if (st == FEW_OK)
-        st = few_sheet_init(&sheet, STRIP, s->height, s->width, s->channels, STRIP, 2, err);
-    for (int64_t i = 0; st == FEW_OK && i < STRIP; i++)
-        few_sheet_put_f32(&sheet, i, images + (size_t)i * pixels);
-    if (st == FEW_OK)
-        st = few_image_write_png(path, sheet.image.pixels, sheet.image.h, sheet.image.w,
-                                 sheet.image.c, err);
-    if (st == FEW_OK)
-        st = few_report_png_file(r, path, caption, err);
-    if (path)
-        unlink(path);
-    few_sheet_clear(&sheet);
-    few_drawer_free(d);
-    few_sampler_options_free(draw.sampler, options);
-    few_free(images);
-    few_free(path);
     few_net_free(&net);
     return st;
 }
 
-few_status few_compare_write_page(const few_compare *c, few_error *err)
+static few_status save_png(const few_compare *c, const char *name, const few_image *im, char **path,
+                           few_error *err)
+{
+    *path = few_path_join(c->folder, name);
+    return *path ? few_image_write_png(*path, im->pixels, im->h, im->w, im->c, err)
+                 : few_fail(err, FEW_ENOMEM, "out of memory for images");
+}
+
+/* A row of the sheet, also on the page with a caption, through a file beside it. */
+static few_status add_strip(few_report *r, const few_compare *c, const few_cell *cell,
+                            const float *images, few_error *err)
+{
+    const few_spec *s = &c->teacher.spec;
+    few_sheet sheet = { 0 };
+    char caption[256], name[64], *path = NULL;
+    snprintf(caption, sizeof caption, "%s, %.6g evaluation%s: FD %.4f", few_cell_row(cell),
+             cell->nfe, cell->nfe == 1 ? "" : "s", cell->fd);
+    snprintf(name, sizeof name, "strip.%d.png", (int)getpid());
+    few_status st = few_sheet_init(&sheet, STRIP, s->height, s->width, s->channels, STRIP, 2, err);
+    for (int64_t i = 0; st == FEW_OK && i < STRIP; i++)
+        few_sheet_put_f32(&sheet, i, images + i * s->height * s->width * s->channels);
+    if (st == FEW_OK)
+        st = save_png(c, name, &sheet.image, &path, err);
+    if (st == FEW_OK)
+        st = few_report_png_file(r, path, caption, err);
+    if (path)
+        unlink(path);
+    few_free(path);
+    few_sheet_clear(&sheet);
+    return st;
+}
+
+static few_status add_images(few_report *r, const few_compare *c, few_error *err)
+{
+    const few_spec *s = &c->teacher.spec;
+    const int64_t d = s->height * s->width * s->channels;
+    few_sheet sheet = { 0 };
+    char *path = NULL;
+    int64_t rows = 0;
+    for (int k = 0; k < c->n_cells; k++)
+        rows += is_shown(c, &c->cells[k]);
+    if (!rows)
+        return FEW_OK;
+    float *images = few_malloc((size_t)(STRIP * d) * sizeof(float));
+    few_status st = images ? few_sheet_init(&sheet, rows * STRIP, s->height, s->width, s->channels,
+                                            STRIP, 2, err)
+                           : few_fail(err, FEW_ENOMEM, "out of memory for images");
+    int64_t row = 0;
+    for (int k = 0; k < c->n_cells && st == FEW_OK; k++) {
+        if (!is_shown(c, &c->cells[k]))
+            continue;
+        st = draw_strip(c, &c->cells[k], images, err);
+        for (int64_t i = 0; st == FEW_OK && i < STRIP; i++)
+            few_sheet_put_f32(&sheet, row * STRIP + i, images + i * d);
+        if (st == FEW_OK)
+            st = add_strip(r, c, &c->cells[k], images, err);
+        row++;
+    }
+    if (st == FEW_OK)
+        st = save_png(c, "compare.png", &sheet.image, &path, err);
+    few_free(path);
+    few_free(images);
+    few_sheet_clear(&sheet);
+    return st;
+}
+
+few_status few_compare_write_page(const few_compare *c, bool images, few_error *err)
 {
     few_report r;
     char text[512], *path = few_path_join(c->folder, "compare.html");
+    int done = 0;
+    for (int k = 0; k < c->n_cells; k++)
+        done += c->cells[k].done;
     few_status st = path ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a page");
     few_report_begin(&r, c->recipe.title ? c->recipe.title : "Ways to a few steps, compared");
     snprintf(text, sizeof text,
@@ -171,14 +201,19 @@ few_status few_compare_write_page(const few_compare *c, few_error *err)
              few_features_data(c->features), (long long)c->recipe.samples,
              (long long)c->recipe.images);
     few_report_paragraph(&r, text);
+    if (done < c->n_cells) {
+        snprintf(text, sizeof text, "%d of %d measurements are made; the same command goes on.",
+                 done, c->n_cells);
+        few_report_paragraph(&r, text);
+    }
     if (st == FEW_OK)
         st = add_plot(&r, c, err);
-    add_table(&r, c, true);
-    add_table(&r, c, false);
-    few_report_heading(&r, "Images from the same noise");
-    for (int k = 0; k < c->n_cells && st == FEW_OK; k++)
-        if (c->cells[k].done && (c->cells[k].sampler || c->cells[k].seed == c->recipe.seeds.v[0]))
-            st = add_strip(&r, c, &c->cells[k], err);
+    for (int k = 0; k < FEW_COMPARE_KINDS && st == FEW_OK; k++)
+        st = add_table(&r, c, (few_compare_kind)k, err);
+    if (st == FEW_OK && images) {
+        few_report_heading(&r, "Images from the same noise");
+        st = add_images(&r, c, err);
+    }
     few_report_heading(&r, "How this was made");
     snprintf(text, sizeof text, "fewstep compare %.400s", c->recipe_path);
     few_report_verbatim(&r, text);

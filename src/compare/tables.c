@@ -4,6 +4,7 @@
 #include "compare/compare.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 const char *few_compare_row(const few_compare *c, bool students, int k)
@@ -90,50 +91,179 @@ few_status few_compare_write_tsv(const few_compare *c, few_error *err)
     return st;
 }
 
-/* A row for each method, a column for each number of evaluations. */
-static void add_table(const few_compare *c, bool students, few_strbuf *b)
+/* ---- tables ---------------------------------------------------------------------------------*/
+
+enum { MAX_COLUMNS = 32, MAX_ROWS = 1024 };
+
+static void spread_text(char *text, const few_compare_spread *s)
 {
-    double nfe[32];
-    const int columns = few_compare_evaluations(c, students, nfe, 32);
-    const char *row;
-    if (!columns)
-        return;
-    few_strbuf_add(b, students ? "| student, evaluations |" : "| sampler, evaluations |");
-    for (int k = 0; k < columns; k++)
-        few_strbuf_addf(b, " %.6g |", nfe[k]);
-    few_strbuf_add(b, "\n|---|");
-    for (int k = 0; k < columns; k++)
-        few_strbuf_add(b, "---|");
-    for (int r = 0; (row = few_compare_row(c, students, r)); r++) {
-        few_strbuf_addf(b, "\n| %s |", row);
-        for (int k = 0; k < columns; k++) {
-            const few_compare_spread s = few_compare_spread_of(c, students, row, nfe[k]);
-            if (s.n == 1)
-                few_strbuf_addf(b, " %.4f |", s.mean);
-            else if (s.n)
-                few_strbuf_addf(b, " %.4f (%.4f-%.4f) |", s.mean, s.low, s.high);
-            else
-                few_strbuf_add(b, " |");
+    if (s->n == 1)
+        snprintf(text, FEW_COMPARE_TEXT, "%.4f", s->mean);
+    else if (s->n)
+        snprintf(text, FEW_COMPARE_TEXT, "%.4f (%.4f-%.4f)", s->mean, s->low, s->high);
+}
+
+static int count_rows(const few_compare *c, bool students)
+{
+    int n = 0;
+    while (few_compare_row(c, students, n))
+        n++;
+    return n;
+}
+
+static char *cell_of(const few_compare_table *t, int row, int column)
+{
+    return t->cell[row * t->columns + column];
+}
+
+/* The cell of the teacher that came out best; NULL: none is done. */
+static const few_cell *best_of_teacher(const few_compare *c)
+{
+    const few_cell *best = NULL;
+    for (int k = 0; k < c->n_cells; k++)
+        if (c->cells[k].done && c->cells[k].sampler && (!best || c->cells[k].fd < best->fd))
+            best = &c->cells[k];
+    return best;
+}
+
+/* Tables 1 and 2 of the paper: numbers of evaluations down, ways across, the teacher last. */
+static void fill_students(const few_compare *c, few_compare_table *t, const double *nfe)
+{
+    snprintf(cell_of(t, 0, 0), FEW_COMPARE_TEXT, "evaluations");
+    for (int k = 1; k < t->columns; k++) {
+        const char *row = few_compare_row(c, true, k - 1);
+        snprintf(cell_of(t, 0, k), FEW_COMPARE_TEXT, "%.60s", row);
+        for (int i = 1; nfe[i - 1] > 0; i++) {
+            const few_compare_spread s = few_compare_spread_of(c, true, row, nfe[i - 1]);
+            snprintf(cell_of(t, i, 0), FEW_COMPARE_TEXT, "%.6g", nfe[i - 1]);
+            spread_text(cell_of(t, i, k), &s);
         }
     }
-    few_strbuf_add(b, "\n\n");
+    const few_cell *best = best_of_teacher(c);
+    if (best) {
+        snprintf(cell_of(t, t->rows, 0), FEW_COMPARE_TEXT, "teacher, %.40s, %.6g",
+                 few_cell_row(best), best->nfe);
+        snprintf(cell_of(t, t->rows, 1), FEW_COMPARE_TEXT, "%.4f", best->fd);
+    }
+}
+
+static void fill_samplers(const few_compare *c, few_compare_table *t, const double *nfe)
+{
+    snprintf(cell_of(t, 0, 0), FEW_COMPARE_TEXT, "sampler, evaluations");
+    for (int i = 1; i <= t->rows; i++) {
+        const char *row = few_compare_row(c, false, i - 1);
+        snprintf(cell_of(t, i, 0), FEW_COMPARE_TEXT, "%.60s", row);
+        for (int k = 1; k < t->columns; k++) {
+            const few_compare_spread s = few_compare_spread_of(c, false, row, nfe[k - 1]);
+            snprintf(cell_of(t, 0, k), FEW_COMPARE_TEXT, "%.6g", nfe[k - 1]);
+            spread_text(cell_of(t, i, k), &s);
+        }
+    }
+}
+
+/* As papers list the field: a line for each way and number of evaluations. */
+static void fill_list(const few_compare *c, few_compare_table *t)
+{
+    static const char *const head[] = { "method", "evaluations", "FD" };
+    for (int k = 0; k < t->columns; k++)
+        snprintf(cell_of(t, 0, k), FEW_COMPARE_TEXT, "%s", head[k]);
+    t->rows = 0;
+    for (int students = 1; students >= 0; students--) {
+        double nfe[MAX_COLUMNS];
+        const int n = few_compare_evaluations(c, students, nfe, MAX_COLUMNS);
+        const char *row;
+        for (int r = 0; (row = few_compare_row(c, students, r)); r++)
+            for (int k = 0; k < n; k++) {
+                const few_compare_spread s = few_compare_spread_of(c, students, row, nfe[k]);
+                if (!s.n || t->rows == MAX_ROWS)
+                    continue;
+                t->rows++;
+                snprintf(cell_of(t, t->rows, 0), FEW_COMPARE_TEXT,
+                         students ? "%.60s" : "teacher, %.60s", row);
+                snprintf(cell_of(t, t->rows, 1), FEW_COMPARE_TEXT, "%.6g", nfe[k]);
+                spread_text(cell_of(t, t->rows, 2), &s);
+            }
+    }
+}
+
+few_status few_compare_table_make(const few_compare *c, few_compare_kind kind, few_compare_table *t,
+                                  few_error *err)
+{
+    static const char *const captions[] = {
+        [FEW_COMPARE_STUDENTS] = "FD of students; lower is better",
+        [FEW_COMPARE_SAMPLERS] = "FD of the teacher's samplers",
+        [FEW_COMPARE_LIST] = "All of them",
+    };
+    double nfe[MAX_COLUMNS + 1] = { 0 };
+    const int n = few_compare_evaluations(c, kind == FEW_COMPARE_STUDENTS, nfe, MAX_COLUMNS - 1);
+    *t = (few_compare_table){ .caption = captions[kind] };
+    if (kind == FEW_COMPARE_STUDENTS) {
+        t->columns = 1 + count_rows(c, true);
+        t->rows = n + (best_of_teacher(c) != NULL);
+    } else if (kind == FEW_COMPARE_SAMPLERS) {
+        t->columns = 1 + n;
+        t->rows = count_rows(c, false);
+    } else {
+        t->columns = 3;
+        t->rows = MAX_ROWS;
+    }
+    t->cell = few_calloc((size_t)((t->rows + 1) * t->columns), sizeof *t->cell);
+    if (!t->cell)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a table");
+    if (kind == FEW_COMPARE_STUDENTS && t->columns > 1)
+        fill_students(c, t, nfe);
+    else if (kind == FEW_COMPARE_SAMPLERS)
+        fill_samplers(c, t, nfe);
+    else if (kind == FEW_COMPARE_LIST)
+        fill_list(c, t);
+    if (kind != FEW_COMPARE_LIST && (!n || t->columns < 2))
+        t->rows = 0;
+    return FEW_OK;
+}
+
+void few_compare_table_free(few_compare_table *t)
+{
+    few_free(t->cell);
+    t->cell = NULL;
+}
+
+static void print_table(const few_compare_table *t, few_strbuf *b)
+{
+    if (!t->rows)
+        return;
+    few_strbuf_addf(b, "%s:\n\n", t->caption);
+    for (int r = 0; r <= t->rows; r++) {
+        for (int k = 0; k < t->columns; k++)
+            few_strbuf_addf(b, "%s %s", k ? " |" : "|", cell_of(t, r, k));
+        few_strbuf_add(b, " |\n");
+        for (int k = 0; r == 0 && k < t->columns; k++)
+            few_strbuf_addf(b, "|---%s", k + 1 == t->columns ? "|\n" : "");
+    }
+    few_strbuf_add(b, "\n");
 }
 
 few_status few_compare_write_markdown(const few_compare *c, few_error *err)
 {
     few_strbuf b;
+    few_status st = FEW_OK;
     few_strbuf_init(&b);
     few_strbuf_addf(&b,
                     "FD-%s on %lld samples; students trained on %lld images each. Where there are "
                     "several seeds: mean (lowest-highest).\n\n",
                     few_features_data(c->features), (long long)c->recipe.samples,
                     (long long)c->recipe.images);
-    add_table(c, true, &b);
-    add_table(c, false, &b);
+    for (int k = 0; k < FEW_COMPARE_KINDS && st == FEW_OK; k++) {
+        few_compare_table t;
+        st = few_compare_table_make(c, (few_compare_kind)k, &t, err);
+        if (st == FEW_OK)
+            print_table(&t, &b);
+        few_compare_table_free(&t);
+    }
     few_strbuf_addf(&b, "Made by `fewstep compare %s`; teacher %s, features %s, test images %s.\n",
                     c->recipe_path, c->teacher.hash, few_features_hash(c->features),
                     few_pack_get_info(c->test)->hash);
-    const few_status st = save(c, "compare.md", &b, err);
+    if (st == FEW_OK)
+        st = save(c, "compare.md", &b, err);
     few_strbuf_free(&b);
     return st;
 }

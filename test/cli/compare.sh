@@ -35,7 +35,9 @@ YAML
 must "$fewstep" train teacher.yaml -o t
 must "$fewstep" eval features d.few --reference d.few --epochs 1 -o f.safetensors
 
-for method in mcd mct pd tract cd ct ict ect; do
+must "$fewstep" data trajectories t -n 32 --steps 4 --states 2 -o paths.safetensors
+
+for method in mcd mct pd tract cd ct ict ect dsno; do
     printf 'method: { name: %s }\ntrain: { batch: 8, slice: 4, warmup: 2, save_every: 2 }\n' $method >$method.yaml
 done
 cat >all.yaml <<'YAML'
@@ -58,19 +60,28 @@ students:
   ct: {config: ct.yaml, steps: [1], sampled: [2]}
   ict: {config: ict.yaml, steps: [1], sampled: [2]}
   ect: {config: ect.yaml, steps: [1], sampled: [2]}
+  dsno: {config: dsno.yaml, data: paths.safetensors, steps: [1], set: [method.states=2, method.modes=1]}
 samplers:
   ddim: {steps: [2, 4]}
   second: {sampler: heun, steps: [2], set: [grid=time]}
 quick: {images: 16, samples: 8, seeds: [3], steps: [1, 2], sampler_steps: [4]}
 YAML
 must "$fewstep" compare all.yaml -o whole
-[ "$(grep -c 'done' whole/compare.tsv)" = 20 ] || { fail "compare.tsv"; cat whole/compare.tsv; }
+[ "$(grep -c 'done' whole/compare.tsv)" = 22 ] || { fail "compare.tsv"; cat whole/compare.tsv; }
 ! grep -q 'to do' whole/compare.tsv || fail "something is left to do"
-grep -qF '| mcd |' whole/compare.md || { fail "compare.md"; cat whole/compare.md; }
-[ "$(grep -c '^| mcd' whole/compare.md)" = 1 ] || fail "mcd4 has a row of its own"
-grep -qE '^\| mcd \| [0-9.]+ \([0-9.]+-[0-9.]+\) \|' whole/compare.md || fail "no spread over seeds"
+grep -qF '| evaluations | mcd | mct | pd | tract | cd | ct | ict | ect | dsno |' whole/compare.md || {
+    fail "compare.md: a column for each way, and none for mcd4"
+    cat whole/compare.md
+}
+grep -qE '^\| 1 \| [0-9.]+ \([0-9.]+-[0-9.]+\) \|' whole/compare.md || fail "no spread over seeds"
+grep -qE '^\| teacher, (ddim, [24]|second, 3) \| [0-9.]+ \|' whole/compare.md || fail "the teacher has no row"
+grep -qE '^\| teacher, second \| 3 \| [0-9.]+ \|$' whole/compare.md || fail "the list"
+grep -q '<svg' whole/compare.html && grep -q '<svg' whole/compare.svg || fail "the plot"
+[ "$(head -c 4 whole/compare.png | tail -c 3)" = PNG ] || fail "the sheet"
+! grep -qE '(src|href)="?(http|//|[a-z]+\.(png|svg))' whole/compare.html || fail "the page loads something"
+grep -qE '2 of 22: .*about [0-9.]+ (min|h) left' err || { fail "no time left"; head -3 err; }
 grep -qF 'every way &amp; none &lt;lost&gt;' whole/compare.html || fail "the title"
-[ "$(grep -o 'data:image/png' whole/compare.html | wc -l)" = 14 ] || fail "strips of images"
+[ "$(grep -o 'data:image/png' whole/compare.html | wc -l)" = 15 ] || fail "strips of images"
 
 # Killed twice, wherever it is.
 for delay in 1.2 1.9; do
@@ -80,6 +91,12 @@ for delay in 1.2 1.9; do
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
 done
+"$fewstep" compare all.yaml -o cut >out 2>err & # and stopped once
+pid=$!
+sleep 1
+kill -INT $pid
+wait $pid
+grep -q 'measurements are made' cut/compare.html || fail "a stopped comparison has no page"
 must "$fewstep" compare all.yaml -o cut
 cmp -s <(cut -f 1-9,11 whole/compare.tsv) <(cut -f 1-9,11 cut/compare.tsv) || {
     fail "what was killed ends otherwise"
@@ -96,7 +113,7 @@ sed 's/train.lr=1e-3/train.lr=2e-3/' all.yaml >lr.yaml
 refused 'train.lr' "$fewstep" compare lr.yaml -o cut
 
 must "$fewstep" compare all.yaml -o short --quick
-[ "$(grep -c 'done' short/compare.tsv)" = 11 ] || { fail "--quick"; cat short/compare.tsv; }
+[ "$(grep -c 'done' short/compare.tsv)" = 12 ] || { fail "--quick"; cat short/compare.tsv; }
 
 sed 's/images: 60/image: 60/' all.yaml >bad.yaml
 refused "did you mean 'images'" "$fewstep" compare bad.yaml -o bad
