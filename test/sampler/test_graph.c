@@ -109,12 +109,10 @@ static void drawers(void **state)
     const few_net_shape *const shapes[] = { &points, &images };
     for (size_t j = 0; j < FEW_COUNT(shapes); j++) {
         few_net n;
-        const char *sampler, *setting;
+        test_case at;
         make(&n, *shapes[j], "15");
-        for (int k = 0; each_case(k, &sampler, &setting); k++)
-            drawers_follow_the_chain(&n, sampler, setting);
-        drawers_follow_the_chain(&n, "multistep", "");
-        drawers_follow_the_chain(&n, "renoise", "");
+        for (int k = 0; each_case(k, with_steps, &at); k++)
+            drawers_follow_the_chain(&n, at.name, at.setting);
         few_net_free(&n);
     }
 }
