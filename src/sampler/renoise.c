@@ -26,6 +26,7 @@ static few_status check(const few_spec *spec, const void *options, int steps, fe
                         "to the data; %s",
                         spec->steps ? "this one jumps to the start of its segment: use 'multistep'"
                                     : "this checkpoint is a diffusion model: use ddim");
+    FEW_TRY(few_student_check(spec, steps, err));
     return few_grid_check(&o->grid, spec, steps, err);
 }
 
