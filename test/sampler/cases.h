@@ -21,7 +21,8 @@ static const char *const settings[][2] = {
     { "pc", "corrections=2 snr=0.1" },
 };
 
-/* Which samplers: those along the path, those that jump, or both; those with steps of their own. */
+/* Which samplers: those along the path, these and those that jump, all, those with steps of their
+ * own. */
 static inline bool along_the_path(const few_sampler *s)
 {
     return s->order > 0 && !s->adaptive;
@@ -30,6 +31,12 @@ static inline bool along_the_path(const few_sampler *s)
 static inline bool with_steps(const few_sampler *s)
 {
     return !s->adaptive;
+}
+
+static inline bool any_sampler(const few_sampler *s)
+{
+    (void)s;
+    return true;
 }
 
 static inline bool with_steps_of_their_own(const few_sampler *s)
