@@ -115,12 +115,15 @@ static few_status check_cells(few_compare *c, few_error *err)
         if (st == FEW_OK)
             few_cell_read(cell, path, key);
         few_free(path);
+        cell->evaluations = cell->steps; /* of students */
         if (st == FEW_OK && cell->sampler) {
             few_draw d;
             void *options;
             st = few_compare_draw(c, cell, &c->teacher, &d, &options, err);
-            if (st == FEW_OK)
+            if (st == FEW_OK) {
+                cell->evaluations = few_draw_evaluations(&d);
                 few_sampler_options_free(d.sampler, options);
+            }
         }
         if (st != FEW_OK)
             return few_fail_in(err, "%s", cell->name);
@@ -311,7 +314,8 @@ static double time_left(const few_compare *c, const struct pace *p)
         last = cell->run;
         if (!p->measured)
             return -1;
-        left += p->measuring / (double)p->measured * (double)(c->recipe.samples * cell->steps);
+        left +=
+            p->measuring / (double)p->measured * (double)(c->recipe.samples * cell->evaluations);
     }
     return left;
 }
