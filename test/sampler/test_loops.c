@@ -238,6 +238,19 @@ static double consistency(double x, double least)
     return x;
 }
 
+/* arXiv:2403.06807, algorithm 2, at equal times of the cosine clipped at log SNR -20 and 20, whose
+ * angle is linear in time: DDIM to the next of them, which in x is a straight line to x_hat. */
+static double segments(double x)
+{
+    const double b = atan(exp(-10)), a = atan(exp(10)) - b;
+    for (int i = 0; i < LOOP - 1; i++) {
+        const double s = tan(a * (LOOP - i) / LOOP + b), next = tan(a * (LOOP - i - 1) / LOOP + b);
+        const double D = curved(x, s);
+        x = D + next / s * (x - D);
+    }
+    return curved(x, tan(a / LOOP + b));
+}
+
 static void papers_loops(void **state)
 {
     (void)state;
@@ -267,6 +280,7 @@ static void papers_loops(void **state)
         compare(&n, "noisy_ddim", "grid=karras", x, noisy(x, 0.1));
         compare(&n, "noisy_ddim", "grid=karras x_frac=0.4", x, noisy(x, 0.4));
         compare(&n, "addim", "grid=karras last=x_hat x_frac=0.4", x, adjusted(x, 0.4));
+        compare(&n, "multistep", "", 1000 * x, segments(1000 * x));
         compare(&n, "renoise", "grid=karras", x, consistency(x, 0));
         n.spec.prediction.sigma_min = 0.0015;
         compare(&n, "renoise", "grid=karras", x, consistency(x, 0.0015));

@@ -284,7 +284,7 @@ static double deviation_of(const test_case *at)
 
 /* aDDIM needs more steps: it takes x_hat and eps_hat for orthogonal, but with one Gaussian they are
  * parallel, and the steps at the end, where x_var is all there is of eps_hat, make the deviation
- * 0.13 sqrt(pi / 2n) wider. */
+ * some 0.13 sqrt(pi / 2n) wider. */
 static void gaussians_are_reached(void **state)
 {
     (void)state;
