@@ -136,6 +136,11 @@ static void orders(void **state)
         deterministic++;
     }
     assert_true(deterministic >= 10);
+    for (size_t k = 0; k < FEW_COUNT(settings); k++) { /* or no case would be made of them */
+        few_error err = { 0 };
+        if (!few_sampler_find(settings[k][0], &err))
+            fail_msg("%s", err.text);
+    }
     few_net_free(&n);
 }
 
