@@ -12,7 +12,7 @@ typedef struct few_cell {
     const few_compare_sampler *sampler; /* or NULL */
     int made_for;                       /* steps of a student; 0: a sampler's */
     int steps;                          /* of sampling */
-    int evaluations;                    /* of the network, for one image; expected */
+    int evaluations;                    /* of an image, as few_draw_evaluations counts */
     int seed;                           /* of the training */
     char run[FEW_CELL_NAME];            /* "mcd-4-seed1": its folder; students only */
     char name[FEW_CELL_NAME];           /* "mcd-4-seed1", "cd-1-seed1-in-2", "heun-16" */

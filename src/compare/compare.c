@@ -110,19 +110,19 @@ static few_status check_cells(few_compare *c, few_error *err)
 {
     for (int k = 0; k < c->n_cells; k++) {
         few_cell *cell = &c->cells[k];
-        cell->evaluations = cell->steps;
         char key[33], *path = result_path(c, cell);
         few_status st = path ? key_of(c, cell, key, err)
                              : few_fail(err, FEW_ENOMEM, "out of memory for a comparison");
         if (st == FEW_OK)
             few_cell_read(cell, path, key);
         few_free(path);
+        cell->evaluations = cell->steps; /* of students */
         if (st == FEW_OK && cell->sampler) {
             few_draw d;
             void *options;
             st = few_compare_draw(c, cell, &c->teacher, &d, &options, err);
             if (st == FEW_OK) {
-                cell->evaluations = (int)few_draw_evaluations(&d);
+                cell->evaluations = few_draw_evaluations(&d);
                 few_sampler_options_free(d.sampler, options);
             }
         }

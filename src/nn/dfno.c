@@ -192,6 +192,7 @@ const few_network few_network_dfno = {
     .name = "dfno",
     .help = "a U-Net at several times, with Fourier layers between them (students by dsno)",
     .options = none,
+    .timeless = true,
     .make = make,
     .open = open_config,
     .json = to_json,

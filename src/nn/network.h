@@ -16,6 +16,7 @@ typedef struct few_network {
     const char *name, *help;
     const few_option *options; /* the keys of a recipe's `model` section */
     size_t options_size;
+    bool timeless; /* it knows one time only, and build ignores its own */
     /* A config for these options and shape, checked; *config is freed with `close`. */
     few_status (*make)(const void *options, const few_net_shape *shape, void **config,
                        few_error *err);

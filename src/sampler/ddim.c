@@ -3,12 +3,10 @@
  *     z_s = alpha_s x_hat + sqrt(sigma_s^2 - e^2) eps_hat + e xi,
  *     e = eta (sigma_s / sigma_t) sqrt(1 - alpha_t^2 / alpha_s^2),
  *
- * and eta = 1 is ddpm with its small variance. 1 - alpha_t^2/alpha_s^2 is computed as
- * sin(phi_t - phi_s) sin(phi_t + phi_s) / alpha_s^2, where nothing cancels. */
+ * and eta = 1 is ddpm with its small variance. e^2 = (eta sigma_s)^2 (1 - SNR_t/SNR_s), and what
+ * sigma_s^2 is left is computed so that nothing cancels. */
 #include "diffusion/step.h"
 #include "sampler/grid.h"
-
-#include <math.h>
 
 struct options {
     few_grid grid;
@@ -35,11 +33,10 @@ static void step(const few_spec *spec, const void *options, int k, int n, few_sa
     out->t = t.t;
     out->s = s.t;
     if (o->eta > 0) {
-        const double e =
-            o->eta * s.sigma / t.sigma * sqrt(sin(t.phi - s.phi) * sin(t.phi + s.phi)) / s.alpha;
+        const double fresh = o->eta * o->eta, r = s.noise / t.noise;
         out->x = s.alpha;
-        out->k0 = s.sigma * s.sigma - e * e;
-        out->n0 = e * e;
+        out->k0 = s.sigma * s.sigma * (1 - fresh + fresh * r * r);
+        out->n0 = s.sigma * s.sigma * fresh * few_ancestral_of(t, s).kept;
         return;
     }
     const few_ddim_coef c = few_ddim(t.phi, s.phi);

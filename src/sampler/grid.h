@@ -34,19 +34,22 @@ typedef struct few_grid {
         { "sigma_max",                                                                             \
           FEW_OPT_DOUBLE,                                                                          \
           offsetof(type, grid.sigma_max),                                                          \
-          "80",                                                                                    \
-          1e-9,                                                                                    \
+          "0",                                                                                     \
+          0,                                                                                       \
           1e9,                                                                                     \
-          "noise per signal at its start",                                                         \
+          "noise per signal at its start; 0: 80, or what a consistency model was trained for",     \
           NULL },                                                                                  \
     {                                                                                              \
         "times", FEW_OPT_DOUBLES, offsetof(type, grid.times), NULL, 0, 1,                          \
             "of grid list, falling, the first at most 1; 0 follows", NULL                          \
     }
 
-/* Time k of n steps, 0 <= k <= n; the last is 0. karras: arXiv:2206.00364, equation 5. */
+/* Time k of n steps, 0 <= k <= n; the last is 0. karras: arXiv:2206.00364, equation 5. For a
+ * consistency model time, karras and log_snr begin at the noise it was trained for, and log_snr
+ * ends at its least. */
 double few_grid_time(const few_grid *g, const few_spec *spec, int k, int n);
-/* Does it fall strictly, inside the schedule? Fails: FEW_EINVAL. */
+/* Does it fall strictly, inside the schedule and what a consistency model knows? Fails: FEW_EINVAL.
+ */
 few_status few_grid_check(const few_grid *g, const few_spec *spec, int n, few_error *err);
 
 /* Time k of n equal steps: 1 - k/n. */
@@ -69,6 +72,8 @@ few_ancestral few_ancestral_of(few_point t, few_point s);
  * which jump to the start of their segment, and grids that do not fall. */
 few_status few_path_check(const few_spec *spec, const void *options, int steps, few_strbuf *warning,
                           few_error *err);
+/* For samplers of students: refuses evaluations at times that a student knows nothing of. */
+few_status few_student_check(const few_spec *spec, int steps, few_error *err);
 /* FEW_NEEDS_NOISE whatever the options. */
 unsigned few_needs_noise(const void *options);
 

@@ -17,6 +17,7 @@ static few_status check(const few_spec *spec, const void *options, int steps, fe
         return few_fail(err, FEW_EUNSUPPORTED,
                         "this is a consistency model, which starts from less noise than t = 1 has; "
                         "use 'renoise'");
+    FEW_TRY(few_student_check(spec, steps, err));
     if (steps > spec->steps && steps % spec->steps)
         return few_fail(err, FEW_EUNSUPPORTED,
                         "this student was made for %d steps; %d steps would stop inside its "

@@ -5,7 +5,10 @@
  *
  * |xi|^2 is taken at its mean, and the norms are each sample's own where the paper's are a batch's:
  * an image must not depend on its neighbours. score = -eps_hat / sigma, so e = 2 A snr^2 sigma^2 /
- * m with m the mean square of eps_hat. The last step returns x_hat. */
+ * m with m the mean square of eps_hat. The last step returns x_hat.
+ *
+ * Langevin steps of a size that does not shrink are too wide: a Gaussian's variance comes out
+ * 1 / (1 - snr^2) times what it is, however many steps there are. */
 #include "sampler/grid.h"
 
 struct options {

@@ -92,16 +92,20 @@ YAML
 ok trajectories "$fewstep" data trajectories t -n 24 --steps 4 --states 2 -o p.safetensors
 ok "distill dsno" "$fewstep" distill t --method dsno --steps 1 --data p.safetensors -o o --set method.states=2,train.steps=2,train.batch=8,train.slice=4,train.sample_every=0
 ok "sample dsno" "$fewstep" sample o -n 4 -o o.npy
+refused 1 'one evaluation' "$fewstep" sample o -n 4 --sampler renoise --steps 2 -o o.npy
 refused 1 'trajectories' "$fewstep" distill t --method dsno --steps 1 --data d.few -o o2
 refused 1 'wants trajectories' "$fewstep" distill t --method dsno --steps 1 --data p.safetensors -o o2 --set train.batch=8
 refused 1 'of 1 step, not 2' "$fewstep" distill t --method dsno --steps 2 --data p.safetensors -o o2 --set method.states=2,train.batch=8
 refused 1 'divide' "$fewstep" data trajectories t -n 24 --steps 5 --states 2 -o q.safetensors
 ok "distill pd" "$fewstep" distill t --method pd --steps 2 -o pd --set method.from=4,train.steps=4,train.batch=8,train.slice=4,train.sample_every=2,train.save_every=2
 ok "sample pd" "$fewstep" sample pd -n 4 -o pd.npy
+refused 1 'progressive distillation' "$fewstep" sample pd -n 4 --steps 4 -o pd.npy
 ok "distill cd" "$fewstep" distill t --method cd --steps 1 -o cd --set train.steps=2,train.batch=8,train.slice=4,train.sample_every=2
 ok "sample cd" "$fewstep" sample cd -n 4 -o cd.npy
 ok "sample cd in 2" "$fewstep" sample cd -n 4 --steps 2 -o cd.npy
 refused 1 'renoise' "$fewstep" sample cd -n 4 --sampler multistep -o cd.npy
+refused 1 "'renoise' with 1 step" "$fewstep" sample cd -n 4 --sampler ddim -o cd.npy
+refused 1 'trained up to' "$fewstep" sample cd -n 4 --set grid=list,times=1 --steps 1 -o cd.npy
 refused 1 'renoise' "$fewstep" distill t --method ct --steps 2 -o ct --set train.batch=8
 ok "distill by a file" "$fewstep" distill t --method mcd --steps 2 --config m.yaml -o s3
 grep -q 'teacher_step: ddim' s3/config.yaml && grep -q 'teacher_to: 96' s3/config.yaml || {

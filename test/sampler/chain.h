@@ -17,13 +17,17 @@ typedef struct chain {
     void (*x_hat)(void *user, const double *z, double t, double *x);
     void (*noise)(void *user, int evaluation, double *xi); /* may be NULL where none is needed */
     int evaluations;                                       /* made */
+    /* Number 0 is a mean, the others are coefficients of independent noises: z stands for
+     * infinitely many numbers, and a mean square over them is an expectation. */
+    bool split;
 } chain;
 
 /* The sampler with settings "key=value key=value". */
 static inline void chain_open(chain *c, const char *sampler, const char *settings)
 {
     few_error err = { 0 };
-    char text[128];
+    char text[8192];
+    assert_in_range(strlen(settings), 0, sizeof text - 1);
     snprintf(text, sizeof text, "%s", settings);
     c->sampler = few_sampler_find(sampler, &err);
     if (!c->sampler || few_sampler_options_make(c->sampler, &c->options, &err) != FEW_OK)
@@ -58,7 +62,7 @@ static inline void chain_run(chain *c, double *z)
         c->x_hat(c->user, z, s.t, x);
         for (size_t i = 0; i < n; i++) {
             eps[i] = (z[i] - alpha * x[i]) / sigma;
-            m += eps[i] * eps[i] / (double)n;
+            m += eps[i] * eps[i] / (c->split ? 1 : (double)n);
         }
         m += 1e-20;
         const double of_eps = sqrt(s.k0 + s.k1 / m) + s.k2 / m, of_xi = sqrt(s.n0 + s.n1 / m);

@@ -30,16 +30,22 @@ static inline void make(few_net *n, few_net_shape shape, const char *prediction,
     few_config_clear(&c);
 }
 
-static inline few_drawer *open_drawer(const few_net *n, int workers, int64_t slice, bool guidance)
+static inline few_drawer *open_precise(const few_net *n, few_precision precision, int workers,
+                                       int64_t slice, bool guidance)
 {
     const few_drawer_options o = {
-        .precision = FEW_PRECISION_F32, .workers = workers, .slice = slice, .guidance = guidance
+        .precision = precision, .workers = workers, .slice = slice, .guidance = guidance
     };
     few_drawer *d = NULL;
     few_error err = { 0 };
     if (few_drawer_create(&n->spec, n->master, &o, &d, &err) != FEW_OK)
         fail_msg("%s", err.text);
     return d;
+}
+
+static inline few_drawer *open_drawer(const few_net *n, int workers, int64_t slice, bool guidance)
+{
+    return open_precise(n, FEW_PRECISION_F32, workers, slice, guidance);
 }
 
 static inline void draw(few_drawer *d, const few_draw *o, int64_t n, float *images)

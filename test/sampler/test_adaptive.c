@@ -1,24 +1,12 @@
 /* The adaptive sampler: the paper's loop written out against few_adaptive's numbers, the drawer
  * against the same in double, what it reaches, and that images do not depend on their neighbours.
  */
-#include "sampler/chain.h"
+#include "sampler/cases.h"
 
 enum { D = ORACLE_MAX };
 
 typedef void x_hat_fn(void *user, const double *z, double t, double *x);
 typedef void noise_fn(void *user, int trial, double *xi);
-
-static void make(few_net *n, few_net_shape shape)
-{
-    few_config c;
-    load_defaults(&c, "diffusion");
-    if (shape.h == 8)
-        tiny_unet(&c);
-    else
-        tiny_mlp(&c);
-    make_net(n, &c, shape, 5);
-    few_config_clear(&c);
-}
 
 /* ---- one sample by the sampler's functions --------------------------------------------------*/
 
@@ -31,10 +19,10 @@ static void apply(const few_sampler_step *s, int d, const double *z, const doubl
 }
 
 /* Returns the evaluations made. */
-static int walk(const few_spec *spec, const void *options, int d, x_hat_fn *x_hat, noise_fn *noise,
-                void *user, double *z)
+static int walk(const few_spec *spec, const few_sampler *sampler, const void *options, int d,
+                x_hat_fn *x_hat, noise_fn *noise, void *user, double *z)
 {
-    const few_adaptive *a = few_sampler_adaptive.adaptive;
+    const few_adaptive *a = sampler->adaptive;
     double x[ORACLE_MAX], xi[ORACLE_MAX], first[ORACLE_MAX], second[ORACLE_MAX], past[ORACLE_MAX];
     few_trial at;
     int evaluations = 0;
@@ -43,6 +31,7 @@ static int walk(const few_spec *spec, const void *options, int d, x_hat_fn *x_ha
     for (int trial = 0; at.t > at.end + 1e-9; trial++) {
         few_sampler_step s = { 0 };
         double sum = 0;
+        assert_in_range(trial, 0, 100000);
         noise(user, trial, xi);
         a->step(spec, options, &at, 0, &s);
         x_hat(user, z, s.t, x);
@@ -116,27 +105,31 @@ static int paper(double abs_tol, double rel_tol, int d, x_hat_fn *x_hat, noise_f
 
 /* ---- closed forms ---------------------------------------------------------------------------*/
 
-struct gaussian {
-    const few_spec *spec;
+/* Data, and a sample of them whose noise is its own. */
+struct sample {
+    struct gaussian gaussian;
+    struct mixture mixture;
     uint32_t index;
 };
 
-static void gaussian_x(void *user, const double *z, double t, double *x)
+static struct sample sample_of(const few_spec *spec, uint32_t index)
 {
-    const struct gaussian *g = user;
-    double alpha, sigma;
-    oracle_path(g->spec, t, &alpha, &sigma);
-    const double noise = sigma / alpha * sigma / alpha;
-    for (int i = 0; i < D; i++)
-        x[i] = (0.25 * z[i] / alpha + noise * 0.2) / (0.25 + noise);
+    return (struct sample){ { spec, 0.2, 0.5, D, false }, { spec, D }, index };
 }
 
-static void gaussian_noise(void *user, int trial, double *xi)
+static void sample_gaussian(void *user, const double *z, double t, double *x)
 {
-    const struct gaussian *g = user;
-    for (uint32_t i = 0; i < D; i += 4)
-        few_philox_normal((uint32_t[4]){ i / 4, FEW_RNG_STEP, (uint32_t)trial, g->index },
-                          (uint32_t[2]){ 1, 2 }, xi + i);
+    gaussian_x(&((struct sample *)user)->gaussian, z, t, x);
+}
+
+static void sample_mixture(void *user, const double *z, double t, double *x)
+{
+    mixture_x(&((struct sample *)user)->mixture, z, t, x);
+}
+
+static void sample_noise(void *user, int trial, double *xi)
+{
+    normals(trial, ((const struct sample *)user)->index, D, xi);
 }
 
 static void *options_of(double rel_tol, double abs_tol)
@@ -156,15 +149,16 @@ static void the_papers_loop(void **state)
 {
     (void)state;
     few_net n;
-    make(&n, (few_net_shape){ 2, 2, 3, 0 });
+    make(&n, (few_net_shape){ 2, 2, 3, 0 }, "15");
     void *o = options_of(0.02, 0.0078);
     for (uint32_t index = 0; index < 20; index++) {
-        struct gaussian g = { &n.spec, index };
+        struct sample g = sample_of(&n.spec, index);
         double a[D], b[D];
-        gaussian_noise(&g, 1 << 20, a);
+        sample_noise(&g, 1 << 20, a);
         memcpy(b, a, sizeof a);
-        const int have = walk(&n.spec, o, D, gaussian_x, gaussian_noise, &g, a);
-        const int want = paper(0.0078, 0.02, D, gaussian_x, gaussian_noise, &g, b);
+        const int have =
+            walk(&n.spec, &few_sampler_adaptive, o, D, sample_gaussian, sample_noise, &g, a);
+        const int want = paper(0.0078, 0.02, D, sample_gaussian, sample_noise, &g, b);
         assert_int_equal(have, want);
         for (int i = 0; i < D; i++)
             if (!(fabs(a[i] - b[i]) < 1e-7))
@@ -182,15 +176,17 @@ static void the_distribution_is_reached(void **state)
     static const double tolerance[] = { 0.1, 0.02, 0.005 };
     few_net n;
     double before = 1e9;
-    make(&n, (few_net_shape){ 2, 2, 3, 0 });
+    make(&n, (few_net_shape){ 2, 2, 3, 0 }, "15");
     for (size_t k = FEW_COUNT(tolerance); k-- > 0;) {
         void *o = options_of(tolerance[k], 0.0078);
         double mean = 0, square = 0, evaluations = 0;
         for (uint32_t index = 0; index < SAMPLES; index++) {
-            struct gaussian g = { &n.spec, index };
+            struct sample g = sample_of(&n.spec, index);
             double z[D];
-            gaussian_noise(&g, 1 << 20, z);
-            evaluations += walk(&n.spec, o, D, gaussian_x, gaussian_noise, &g, z) / (double)SAMPLES;
+            sample_noise(&g, 1 << 20, z);
+            evaluations +=
+                walk(&n.spec, &few_sampler_adaptive, o, D, sample_gaussian, sample_noise, &g, z) /
+                (double)SAMPLES;
             for (int i = 0; i < D; i++) {
                 mean += z[i] / (SAMPLES * D);
                 square += (z[i] - 0.2) * (z[i] - 0.2) / (SAMPLES * D);
@@ -207,6 +203,92 @@ static void the_distribution_is_reached(void **state)
         few_sampler_options_free(&few_sampler_adaptive, o);
     }
     few_net_free(&n);
+}
+
+/* Every sampler with steps of its own, as it comes. */
+static void mixtures_are_reached(void **state)
+{
+    (void)state;
+    enum { SAMPLES = 100 };
+    few_net n;
+    test_case at;
+    int samplers = 0;
+    make(&n, point, "15");
+    for (int k = 0; each_case(k, with_steps_of_their_own, &at); k++, samplers++) {
+        chain c = { .spec = &n.spec };
+        double mean = 0, square = 0, within = 0;
+        chain_open(&c, at.name, at.setting);
+        for (uint32_t index = 0; index < SAMPLES; index++) {
+            struct sample g = sample_of(&n.spec, index);
+            double z[D];
+            sample_noise(&g, 1 << 20, z);
+            walk(&n.spec, at.sampler, c.options, D, sample_mixture, sample_noise, &g, z);
+            for (int i = 0; i < D; i++) {
+                const double off = z[i] - (z[i] > 0 ? 1 : -1);
+                mean += z[i] / (SAMPLES * D);
+                square += z[i] * z[i] / (SAMPLES * D);
+                within += off * off / (SAMPLES * D);
+            }
+        }
+        /* a mean of 19,200 has 0.0069, one of squares 0.0037 */
+        if (!(fabs(mean - MIXTURE_MEAN) < 0.03 && fabs(square - MIXTURE_SQUARE) < 0.03 &&
+              fabs(sqrt(within) - 0.25) < 0.01))
+            fail_msg("%s %s: mean %.4f, square %.4f, width of a mode %.4f", at.name, at.setting,
+                     mean, square, sqrt(within));
+        chain_close(&c);
+    }
+    assert_true(samplers > 0);
+    few_net_free(&n);
+}
+
+/* In double and in the drawer's floats, with the widest schedules and all the time there is. */
+static void ends_of_time_are_finite(void **state)
+{
+    (void)state;
+    enum { IMAGES = 3 };
+    static const char *const limits[] = { "10", "20", "50" };
+    test_case at;
+    for (size_t a = 0; a < FEW_COUNT(limits); a++) {
+        few_net n;
+        make(&n, points, limits[a]);
+        for (int k = 0; each_case(k, with_steps_of_their_own, &at); k++)
+            for (int widest = 0; widest < 2; widest++) {
+                chain c = { .spec = &n.spec };
+                char text[128];
+                double z[D];
+                float out[IMAGES * 6];
+                few_error err = { 0 };
+                few_strbuf said;
+                struct sample g = sample_of(&n.spec, 1);
+                few_strbuf_init(&said);
+                snprintf(text, sizeof text, "%s", at.setting);
+                if (widest && at.sampler == &few_sampler_adaptive)
+                    snprintf(text, sizeof text, "%s sigma_max=%.17g end=1e-6", at.setting,
+                             fmin(1e9, exp(-few_schedule_log_snr(&n.spec.schedule, 1) / 2)));
+                chain_open(&c, at.name, text);
+                expect(at.sampler->check(&n.spec, c.options, 1, &said, &err), FEW_OK, &err, "");
+                sample_noise(&g, 1 << 20, z);
+                walk(&n.spec, at.sampler, c.options, D, sample_gaussian, sample_noise, &g, z);
+                for (int i = 0; i < D; i++)
+                    if (!(fabs(z[i]) < 10))
+                        fail_msg("%s %s, limits %s: %g", at.name, text, limits[a], z[i]);
+                const few_drawer_options po = { .precision = FEW_PRECISION_F32,
+                                                .workers = 1,
+                                                .needs = few_sampler_needs(at.sampler, c.options) };
+                const few_draw o = { .sampler = at.sampler, .options = c.options, .steps = 1 };
+                few_drawer *d;
+                expect(few_drawer_create(&n.spec, n.master, &po, &d, &err), FEW_OK, &err, "");
+                expect(few_drawer_draw(d, &o, IMAGES, out, &err), FEW_OK, &err, "");
+                for (int i = 0; i < IMAGES * 6; i++)
+                    if (!isfinite(out[i]))
+                        fail_msg("%s %s, limits %s: %g in floats", at.name, text, limits[a],
+                                 (double)out[i]);
+                few_drawer_free(d);
+                chain_close(&c);
+                few_strbuf_free(&said);
+            }
+        few_net_free(&n);
+    }
 }
 
 /* ---- the drawer -----------------------------------------------------------------------------*/
@@ -262,34 +344,38 @@ static void drawers_walk_alike(void **state)
     for (size_t j = 0; j < FEW_COUNT(shapes); j++) {
         few_net n;
         few_error err = { 0 };
-        make(&n, shapes[j]);
+        make(&n, shapes[j], "15");
         const int d = n.spec.height * n.spec.width * n.spec.channels;
         void *options = options_of(1, 1); /* no trial near refusal: rounding would decide */
-        float first[N * ORACLE_MAX], again[N * ORACLE_MAX];
-        int64_t evaluated = 0, same = 0;
+        float first[2][N * ORACLE_MAX], again[N * ORACLE_MAX]; /* f32, bf16 */
+        int64_t evaluated = 0, same[2];
         few_draw o = { .sampler = &few_sampler_adaptive,
                        .options = options,
                        .steps = 1,
                        .seed = 9,
                        .first = 4,
                        .evaluated = &evaluated };
-        for (size_t k = 0; k < FEW_COUNT(cuts); k++) {
-            const few_drawer_options po = { .precision = FEW_PRECISION_F32,
-                                            .workers = cuts[k].workers,
-                                            .slice = cuts[k].slice,
-                                            .images = cuts[k].images,
+        for (size_t k = 0; k < 2 * FEW_COUNT(cuts); k++) {
+            const size_t cut = k % FEW_COUNT(cuts);
+            const bool bf16 = k >= FEW_COUNT(cuts);
+            const few_drawer_options po = { .precision =
+                                                bf16 ? FEW_PRECISION_BF16 : FEW_PRECISION_F32,
+                                            .workers = cuts[cut].workers,
+                                            .slice = cuts[cut].slice,
+                                            .images = cuts[cut].images,
                                             .needs = FEW_NEEDS_MEMORY | FEW_NEEDS_NOISE };
             few_drawer *drawer;
             int64_t last = 0;
             expect(few_drawer_create(&n.spec, n.master, &po, &drawer, &err), FEW_OK, &err, "");
             o.progress = watched;
             o.user = &last;
-            expect(few_drawer_draw(drawer, &o, N, k ? again : first, &err), FEW_OK, &err, "");
+            expect(few_drawer_draw(drawer, &o, N, cut ? again : first[bf16], &err), FEW_OK, &err,
+                   "");
             assert_int_equal(last, N * few_draw_evaluations(&o));
-            if (k == 0)
-                same = evaluated;
-            assert_int_equal(evaluated, same);
-            if (k && memcmp(first, again, (size_t)(N * d) * sizeof *first))
+            if (cut == 0)
+                same[bf16] = evaluated;
+            assert_int_equal(evaluated, same[bf16]);
+            if (cut && memcmp(first[bf16], again, (size_t)(N * d) * sizeof *again))
                 fail_msg("case %zu: other bits", k);
             o.progress = at_once;
             expect(few_drawer_draw(drawer, &o, N, again, &err), FEW_ECANCELED, &err, "canceled");
@@ -308,15 +394,16 @@ static void drawers_walk_alike(void **state)
                                   (uint32_t[2]){ 9, 0 }, v);
                 z[e] = (double)(float)v[e % 4];
             }
-            want += walk(&n.spec, options, d, network_x, network_noise, &w, z);
+            want +=
+                walk(&n.spec, &few_sampler_adaptive, options, d, network_x, network_noise, &w, z);
             for (int e = 0; e < d; e++) {
-                miss += pow((double)first[i * d + e] - z[e], 2);
+                miss += pow((double)first[0][i * d + e] - z[e], 2);
                 all += z[e] * z[e];
             }
             if (!(sqrt(miss / all) < 1e-3))
                 fail_msg("image %d differs by %g", i, sqrt(miss / all));
         }
-        assert_int_equal(same, want);
+        assert_int_equal(same[0], want);
         oracle_close(&w.oracle);
         few_sampler_options_free(&few_sampler_adaptive, options);
         few_net_free(&n);
@@ -330,7 +417,7 @@ static void what_cannot_be(void **state)
     few_error err = { 0 };
     few_strbuf said;
     int begin, end;
-    make(&n, (few_net_shape){ 2, 1, 3, 0 });
+    make(&n, points, "15");
     void *o = options_of(0.05, 0.0078);
     const few_sampler *s = &few_sampler_adaptive;
     few_strbuf_init(&said);
@@ -370,10 +457,9 @@ static void what_cannot_be(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_papers_loop),
-        cmocka_unit_test(the_distribution_is_reached),
-        cmocka_unit_test(drawers_walk_alike),
-        cmocka_unit_test(what_cannot_be),
+        cmocka_unit_test(the_papers_loop),      cmocka_unit_test(the_distribution_is_reached),
+        cmocka_unit_test(mixtures_are_reached), cmocka_unit_test(ends_of_time_are_finite),
+        cmocka_unit_test(drawers_walk_alike),   cmocka_unit_test(what_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -216,18 +216,22 @@ static void few_images_are_those_of_many(void **state)
     set(&c, "model.base", "32"); /* for Winograd's convolution */
     make_net(&n, &c, wide, 5);
     few_config_clear(&c);
-    few_draw o = { .sampler = &few_sampler_multistep, .steps = 2, .seed = 4 };
-    draw_once(&n, &o, N, many);
-    for (int count = 1; count <= 3; count++) {
-        const few_drawer_options options = { .precision = FEW_PRECISION_F32,
-                                             .workers = 4,
-                                             .images = count };
-        few_drawer *d = NULL;
-        assert_int_equal(few_drawer_create(&n.spec, n.master, &options, &d, &err), FEW_OK);
-        for (o.first = 0; o.first < N; o.first += count)
-            draw(d, &o, count, some + o.first * D);
-        same(many, some, N * D, "few at a time");
+    static const few_precision both[] = { FEW_PRECISION_F32, FEW_PRECISION_BF16 };
+    for (size_t k = 0; k < FEW_COUNT(both); k++) {
+        few_draw o = { .sampler = &few_sampler_multistep, .steps = 2, .seed = 4 };
+        few_drawer *d = open_precise(&n, both[k], 1, 2, false);
+        draw(d, &o, N, many);
         few_drawer_free(d);
+        for (int count = 1; count <= 3; count++) {
+            const few_drawer_options options = { .precision = both[k],
+                                                 .workers = 4,
+                                                 .images = count };
+            assert_int_equal(few_drawer_create(&n.spec, n.master, &options, &d, &err), FEW_OK);
+            for (o.first = 0; o.first < N; o.first += count)
+                draw(d, &o, count, some + o.first * D);
+            same(many, some, N * D, "few at a time");
+            few_drawer_free(d);
+        }
     }
     few_net_free(&n);
 }

@@ -29,9 +29,10 @@ static void network_noise(void *user, int evaluation, double *xi)
     }
 }
 
-static few_drawer *open_drawer(const few_net *n, const chain *c, int workers, int64_t slice)
+static few_drawer *open_drawer(const few_net *n, const chain *c, few_precision precision,
+                               int workers, int64_t slice)
 {
-    const few_drawer_options o = { .precision = FEW_PRECISION_F32,
+    const few_drawer_options o = { .precision = precision,
                                    .workers = workers,
                                    .slice = slice,
                                    .needs = few_sampler_needs(c->sampler, c->options) };
@@ -42,11 +43,36 @@ static few_drawer *open_drawer(const few_net *n, const chain *c, int workers, in
     return d;
 }
 
-/* The graph's steps are the chain's, for every sampler of the list, those of students, too; and the
- * bits of an image do not depend on the images beside it. */
+enum { N = 5, STEPS = 4 };
+
+/* The bits of an image do not depend on the images beside it, nor on who evaluates them. */
+static void bits_are_an_images_own(const few_net *n, const chain *c, const few_draw *o,
+                                   few_precision precision, const float *want)
+{
+    const int d = n->spec.height * n->spec.width * n->spec.channels;
+    float again[N * ORACLE_MAX];
+    few_error err = { 0 };
+    for (int workers = 1; workers < 3; workers++) {
+        few_drawer *drawer = open_drawer(n, c, precision, workers, workers == 1 ? 3 : 1);
+        for (int split = 0; split < N; split++) {
+            few_draw second = *o;
+            second.first += split;
+            if (split)
+                expect(few_drawer_draw(drawer, o, split, again, &err), FEW_OK, &err, "");
+            expect(few_drawer_draw(drawer, &second, N - split, again + split * d, &err), FEW_OK,
+                   &err, "");
+            for (int e = 0; e < N * d; e++)
+                if (memcmp(want + e, again + e, sizeof *want))
+                    fail_msg("%s, precision %d: %d workers, split at %d: other bits",
+                             c->sampler->name, precision, workers, split);
+        }
+        few_drawer_free(drawer);
+    }
+}
+
+/* The graph's steps are the chain's. */
 static void drawers_follow_the_chain(const few_net *n, const char *sampler, const char *setting)
 {
-    enum { N = 5, STEPS = 4 };
     const int d = n->spec.height * n->spec.width * n->spec.channels;
     struct network w = { .seed = UINT64_C(77) << 33 | 5, .d = d };
     chain c = { .spec = &n->spec,
@@ -55,17 +81,17 @@ static void drawers_follow_the_chain(const few_net *n, const char *sampler, cons
                 .user = &w,
                 .x_hat = network_x,
                 .noise = network_noise };
-    float out[N * ORACLE_MAX], again[N * ORACLE_MAX];
+    float out[N * ORACLE_MAX], bf16[N * ORACLE_MAX];
     few_error err = { 0 };
     chain_open(&c, sampler, setting);
-    few_draw o = {
+    const few_draw o = {
         .sampler = c.sampler, .options = c.options, .steps = STEPS, .seed = w.seed, .first = 3
     };
-    few_drawer *drawer = open_drawer(n, &c, 1, 2);
+    few_drawer *drawer = open_drawer(n, &c, FEW_PRECISION_F32, 1, 2);
     expect(few_drawer_draw(drawer, &o, N, out, &err), FEW_OK, &err, "");
     few_drawer_free(drawer);
     oracle_open(&w.oracle, n, false);
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i<N; i += d> 6 ? N - 1 : 1) { /* a U-Net in double takes its time */
         double z[ORACLE_MAX], miss = 0, all = 0;
         w.index = (uint64_t)(o.first + i);
         w.label = n->spec.classes ? (int)(w.index % (uint64_t)n->spec.classes) : 0;
@@ -84,21 +110,13 @@ static void drawers_follow_the_chain(const few_net *n, const char *sampler, cons
             fail_msg("%s %s, image %d: differs by %g", sampler, setting, i, sqrt(miss / all));
     }
     oracle_close(&w.oracle);
-    for (int workers = 1; workers < 3; workers++) {
-        drawer = open_drawer(n, &c, workers, workers == 1 ? 3 : 1);
-        for (int split = 0; split < N; split++) {
-            few_draw second = o;
-            second.first += split;
-            if (split)
-                expect(few_drawer_draw(drawer, &o, split, again, &err), FEW_OK, &err, "");
-            expect(few_drawer_draw(drawer, &second, N - split, again + split * d, &err), FEW_OK,
-                   &err, "");
-            for (int e = 0; e < N * d; e++)
-                if (memcmp(out + e, again + e, sizeof *out))
-                    fail_msg("%s %s: %d workers, split at %d: other bits", sampler, setting,
-                             workers, split);
-        }
+    bits_are_an_images_own(n, &c, &o, FEW_PRECISION_F32, out);
+    if (n->spec.network == &few_network_unet) { /* the other has nothing to round */
+        drawer = open_drawer(n, &c, FEW_PRECISION_BF16, 1, 2);
+        expect(few_drawer_draw(drawer, &o, N, bf16, &err), FEW_OK, &err, "");
         few_drawer_free(drawer);
+        assert_memory_not_equal(out, bf16, (size_t)(N * d) * sizeof *out);
+        bits_are_an_images_own(n, &c, &o, FEW_PRECISION_BF16, bf16);
     }
     chain_close(&c);
 }
@@ -106,15 +124,63 @@ static void drawers_follow_the_chain(const few_net *n, const char *sampler, cons
 static void drawers(void **state)
 {
     (void)state;
-    const few_net_shape *const shapes[] = { &points, &images };
-    for (size_t j = 0; j < FEW_COUNT(shapes); j++) {
+    static const struct {
+        const few_net_shape *shape;
+        const char *limit;
+    } nets[] = { { &points, "15" }, { &points, "20" }, { &images, "15" } };
+    for (size_t j = 0; j < FEW_COUNT(nets); j++) {
         few_net n;
-        const char *sampler, *setting;
-        make(&n, *shapes[j], "15");
-        for (int k = 0; each_case(k, &sampler, &setting); k++)
-            drawers_follow_the_chain(&n, sampler, setting);
-        drawers_follow_the_chain(&n, "multistep", "");
+        test_case at;
+        make(&n, *nets[j].shape, nets[j].limit);
+        for (int k = 0; each_case(k, with_steps, &at); k++)
+            drawers_follow_the_chain(&n, at.name, at.setting);
+        n.spec.sigma_max = 5; /* renoise begins there */
         drawers_follow_the_chain(&n, "renoise", "");
+        few_net_free(&n);
+    }
+}
+
+/* In floats, too, from one end of the schedule to the other, as wide as EDM's paper and as wide as
+ * schedules may be, whatever the network predicts. */
+static void floats_are_finite_at_both_ends(void **state)
+{
+    (void)state;
+    enum { IMAGES = 3, D = 6 };
+    static const char *const limits[] = { "20", "50" }, *const predictions[] = { "v", "x", "eps" };
+    for (size_t a = 0; a < FEW_COUNT(limits) * FEW_COUNT(predictions); a++) {
+        const char *limit = limits[a % FEW_COUNT(limits)],
+                   *prediction = predictions[a / FEW_COUNT(limits)];
+        few_net n;
+        few_error err = { 0 };
+        test_case at;
+        make(&n, points, limit);
+        n.spec.prediction.kind = few_prediction_find(prediction, &err);
+        for (int k = 0; each_case(k, any_sampler, &at); k++) {
+            chain all = { .spec = &n.spec };
+            chain_open(&all, at.name, at.setting);
+            few_drawer *d = open_drawer(&n, &all, FEW_PRECISION_F32, 1, IMAGES);
+            chain_close(&all);
+            for (int steps = 1; steps <= 25; steps = steps * 2 + (steps > 2))
+                for (int i = 0;; i++) {
+                    char grid[1900], text[2048];
+                    float out[IMAGES * D];
+                    chain c = { .spec = &n.spec };
+                    if (!each_grid(&at, i, &n.spec, steps, grid, sizeof grid))
+                        break;
+                    snprintf(text, sizeof text, "%s %s", at.setting, grid);
+                    chain_open(&c, at.name, text);
+                    const few_draw o = {
+                        .sampler = c.sampler, .options = c.options, .steps = steps, .seed = 6
+                    };
+                    expect(few_drawer_draw(d, &o, IMAGES, out, &err), FEW_OK, &err, "");
+                    for (int e = 0; e < IMAGES * D; e++)
+                        if (!isfinite(out[e]))
+                            fail_msg("%s %s in %d steps, limits %s, %s: number %d is %g", at.name,
+                                     text, steps, limit, prediction, e, (double)out[e]);
+                    chain_close(&c);
+                }
+            few_drawer_free(d);
+        }
         few_net_free(&n);
     }
 }
@@ -128,7 +194,7 @@ static void drawers_know_what_is_needed(void **state)
     make(&n, points, "15");
     chain plain = { .spec = &n.spec }, with = { .spec = &n.spec };
     chain_open(&plain, "ddim", "");
-    few_drawer *d = open_drawer(&n, &plain, 1, 1);
+    few_drawer *d = open_drawer(&n, &plain, FEW_PRECISION_F32, 1, 1);
     static const char *const wants[][2] = { { "heun", "" }, { "ddim", "eta=1" } };
     for (size_t k = 0; k < FEW_COUNT(wants); k++) {
         chain_open(&with, wants[k][0], wants[k][1]);
@@ -145,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drawers),
+        cmocka_unit_test(floats_are_finite_at_both_ends),
         cmocka_unit_test(drawers_know_what_is_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

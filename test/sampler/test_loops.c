@@ -32,9 +32,8 @@ static void karras(double s[LOOP + 1])
 /* Number j of the noise of evaluation k. */
 static double noise_at(int k)
 {
-    struct gaussian g = { .d = 1 };
     double xi;
-    fresh_noise(&g, k, &xi);
+    normals(k, 0, 1, &xi);
     return xi;
 }
 
@@ -42,16 +41,22 @@ static void compare(const few_net *n, const char *sampler, const char *setting, 
                     double want)
 {
     struct gaussian g = { &n->spec, 0, 0, 1, false };
-    chain c = {
-        .spec = &n->spec, .steps = LOOP, .d = 1, .user = &g, .x_hat = curved_x, .noise = fresh_noise
-    };
+    chain c = { .spec = &n->spec,
+                .steps = LOOP,
+                .d = 1,
+                .user = &g,
+                .x_hat = curved_x,
+                .noise = gaussian_noise };
     chain_open(&c, sampler, setting);
     double s[LOOP + 1], alpha, sigma;
     karras(s);
     const few_sampler_step first = few_sampler_step_of(c.sampler, &n->spec, c.options, 0, LOOP);
     oracle_path(&n->spec, first.t, &alpha, &sigma);
     double z = x * alpha;
+    c.stop = !strcmp(sampler, "ddim") ? LOOP - 1 : 0; /* its last step goes to t = 0 */
     chain_run(&c, &z);
+    if (c.stop)
+        z *= sqrt(1 + s[LOOP - 1] * s[LOOP - 1]);
     if (!(fabs(z - want) < 1e-9))
         fail_msg("%s %s: %.12g, the paper's loop gives %.12g", sampler, setting, z, want);
     chain_close(&c);
@@ -161,6 +166,91 @@ static double corrected(double x)
     return curved(z * sqrt(1 + s[LOOP - 1] * s[LOOP - 1]), s[LOOP - 1]);
 }
 
+/* arXiv:2010.02502, equations 12 and 16, in z, between any two times. */
+static double ddim(double x, double eta)
+{
+    double s[LOOP + 1];
+    karras(s);
+    double z = x / sqrt(1 + s[0] * s[0]);
+    for (int i = 0; i < LOOP - 1; i++) {
+        const double a = 1 / (1 + s[i] * s[i]), b = 1 / (1 + s[i + 1] * s[i + 1]); /* alpha^2 */
+        const double x_hat = curved(z / sqrt(a), s[i]), eps = (z - sqrt(a) * x_hat) / sqrt(1 - a);
+        const double e = eta * sqrt((1 - b) / (1 - a)) * sqrt(1 - a / b);
+        z = sqrt(b) * x_hat + sqrt(1 - b - e * e) * eps + (eta > 0 ? e * noise_at(i) : 0);
+    }
+    return z * sqrt(1 + s[LOOP - 1] * s[LOOP - 1]);
+}
+
+/* arXiv:2006.11239, equations 6 and 7, with beta_t = 1 - alpha_t^2 / alpha_s^2 and the variance
+ * from beta_t (1 - alpha_s^2) / (1 - alpha_t^2) to beta_t, as arXiv:2102.09672 interpolates it. */
+static double ancestral(double x, double between)
+{
+    double s[LOOP + 1];
+    karras(s);
+    double z = x / sqrt(1 + s[0] * s[0]);
+    for (int i = 0; i < LOOP - 1; i++) {
+        const double a = 1 / (1 + s[i] * s[i]), b = 1 / (1 + s[i + 1] * s[i + 1]);
+        const double beta = 1 - a / b, small = beta * (1 - b) / (1 - a);
+        z = sqrt(b) * beta / (1 - a) * curved(z / sqrt(a), s[i]) +
+            sqrt(a / b) * (1 - b) / (1 - a) * z +
+            exp((between * log(beta) + (1 - between) * log(small)) / 2) * noise_at(i);
+    }
+    return curved(z * sqrt(1 + s[LOOP - 1] * s[LOOP - 1]), s[LOOP - 1]);
+}
+
+/* arXiv:2403.06807: Euler's step of EDM from a prediction with noise of variance x_var added. */
+static double noisy(double x, double part)
+{
+    double s[LOOP + 1];
+    karras(s);
+    for (int i = 0; i < LOOP - 1; i++) {
+        const double x_var = part / (2 + 1 / (s[i] * s[i]));
+        const double D = curved(x, s[i]) + sqrt(x_var) * noise_at(i);
+        x += (s[i + 1] - s[i]) * (x - D) / s[i];
+    }
+    return curved(x, s[LOOP - 1]);
+}
+
+/* The same paper, algorithm 3, of one number: ||eps||^2 / d is its square. */
+static double adjusted(double x, double part)
+{
+    double s[LOOP + 1];
+    karras(s);
+    double z = x / sqrt(1 + s[0] * s[0]);
+    for (int i = 0; i < LOOP - 1; i++) {
+        const double at = 1 / sqrt(1 + s[i] * s[i]), to = 1 / sqrt(1 + s[i + 1] * s[i + 1]);
+        const double st = s[i] * at, ss = s[i + 1] * to;
+        const double x_hat = curved(z / at, s[i]), eps = (z - at * x_hat) / st;
+        const double z_var = pow(to - at * ss / st, 2) * part / (2 + at * at / (st * st));
+        z = to * x_hat + sqrt(ss * ss + z_var / (eps * eps)) * eps;
+    }
+    return curved(z * sqrt(1 + s[LOOP - 1] * s[LOOP - 1]), s[LOOP - 1]);
+}
+
+/* arXiv:2303.01469, algorithm 1; `least`: its epsilon, the noise of what f returns. */
+static double consistency(double x, double least)
+{
+    double s[LOOP + 1];
+    karras(s);
+    x = curved(x, s[0]);
+    for (int i = 1; i < LOOP; i++)
+        x = curved(x + sqrt(s[i] * s[i] - least * least) * noise_at(i - 1), s[i]);
+    return x;
+}
+
+/* arXiv:2403.06807, algorithm 2, at equal times of the cosine clipped at log SNR -20 and 20, whose
+ * angle is linear in time: DDIM to the next of them, which in x is a straight line to x_hat. */
+static double segments(double x)
+{
+    const double b = atan(exp(-10)), a = atan(exp(10)) - b;
+    for (int i = 0; i < LOOP - 1; i++) {
+        const double s = tan(a * (LOOP - i) / LOOP + b), next = tan(a * (LOOP - i - 1) / LOOP + b);
+        const double D = curved(x, s);
+        x = D + next / s * (x - D);
+    }
+    return curved(x, tan(a / LOOP + b));
+}
+
 static void papers_loops(void **state)
 {
     (void)state;
@@ -181,6 +271,20 @@ static void papers_loops(void **state)
         compare(&n, "sde", "", x, euler_maruyama(x));
         compare(&n, "sde", "form=vp", x, euler_maruyama_vp(x));
         compare(&n, "pc", "grid=karras corrections=2 snr=0.1", x, corrected(x));
+        compare(&n, "ddim", "grid=karras", x, ddim(x, 0));
+        compare(&n, "ddim", "grid=karras eta=0.5", x, ddim(x, 0.5));
+        compare(&n, "ddim", "grid=karras eta=1", x, ddim(x, 1));
+        compare(&n, "ddpm", "grid=karras", x, ancestral(x, 0));
+        compare(&n, "ddpm", "grid=karras variance=0.3", x, ancestral(x, 0.3));
+        compare(&n, "ddpm", "grid=karras variance=1", x, ancestral(x, 1));
+        compare(&n, "noisy_ddim", "grid=karras", x, noisy(x, 0.1));
+        compare(&n, "noisy_ddim", "grid=karras x_frac=0.4", x, noisy(x, 0.4));
+        compare(&n, "addim", "grid=karras last=x_hat x_frac=0.4", x, adjusted(x, 0.4));
+        compare(&n, "multistep", "", 1000 * x, segments(1000 * x));
+        compare(&n, "renoise", "grid=karras", x, consistency(x, 0));
+        n.spec.prediction.sigma_min = 0.0015;
+        compare(&n, "renoise", "grid=karras", x, consistency(x, 0.0015));
+        n.spec.prediction.sigma_min = 0;
     }
     few_net_free(&n);
 }

@@ -49,9 +49,13 @@ static void a_table_is_needed(void **state)
     make(&n, point, "15");
     few_strbuf_init(&said);
     chain c = { .spec = &n.spec };
+    const few_doubles own = n.spec.x_error;
+    n.spec.x_error = (few_doubles){ 0 };
     chain_open(&c, "addim", "x_var=table");
     expect(c.sampler->check(&n.spec, c.options, 4, &said, &err), FEW_EUNSUPPORTED, &err,
            "eval xvar");
+    n.spec.x_error = own;
+    expect(c.sampler->check(&n.spec, c.options, 4, &said, &err), FEW_OK, &err, "");
     chain_close(&c);
     few_strbuf_free(&said);
     few_net_free(&n);
@@ -77,6 +81,132 @@ static void students_are_for_their_samplers(void **state)
                    fits ? FEW_OK : FEW_EUNSUPPORTED, &err, fits ? "" : "use");
             chain_close(&c);
         }
+    few_strbuf_free(&said);
+    few_net_free(&n);
+}
+
+/* What a student is told by samplers that are not for it. */
+static void the_way_out_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        int steps;
+        double sigma_max;
+        const char *use;
+    } rows[] = {
+        { 4, 0, "start of its segment, not along the path; use sampler 'multistep' with 4 steps" },
+        { 1, 0, "the data, not along the path; use sampler 'multistep' with 1 step" },
+        { 1, 80, "the data, not along the path; use sampler 'renoise' with 1 step" },
+    };
+    few_net n;
+    few_strbuf said;
+    make(&n, point, "15");
+    few_strbuf_init(&said);
+    for (size_t k = 0; k < FEW_COUNT(rows); k++)
+        for (int j = 0; j < few_n_samplers; j++) {
+            few_error err = { 0 };
+            chain c = { .spec = &n.spec };
+            n.spec.steps = rows[k].steps;
+            n.spec.sigma_max = rows[k].sigma_max;
+            chain_open(&c, few_samplers[j]->name, "");
+            if (c.sampler->order > 0)
+                expect(c.sampler->check(&n.spec, c.options, 8, &said, &err), FEW_EUNSUPPORTED, &err,
+                       rows[k].use);
+            if (c.sampler == few_sampler_default(&n.spec)) /* and it does help */
+                expect(c.sampler->check(&n.spec, c.options, n.spec.steps, &said, &err), FEW_OK,
+                       &err, "");
+            chain_close(&c);
+        }
+    few_strbuf_free(&said);
+    few_net_free(&n);
+}
+
+/* No more noise than a consistency model was trained for, nor less. */
+static void consistency_models_know_their_noise(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *setting;
+        int steps;
+        const char *part; /* NULL: allowed */
+    } rows[] = {
+        { "", 1, NULL },
+        { "", 400, NULL },
+        { "", 4000, "0.002 is its least" },
+        { "grid=log_snr", 5000, NULL },
+        { "grid=karras", 4, NULL },
+        { "grid=karras sigma_max=50", 4, NULL },
+        { "grid=karras sigma_max=40", 4, NULL },
+        { "grid=karras sigma_max=51", 4, "noise 51 per signal" },
+        { "grid=karras sigma_max=80", 1, "trained up to t = 0.98" },
+        { "grid=karras sigma_min=0.001", 4, "0.002 is its least" },
+        { "grid=list times=1", 1, "begins at t = 1" },
+        { "grid=list times=1,0.5", 2, "begins at t = 1" },
+        { "grid=list times=0.98,0.5", 2, NULL },
+        { "grid=list times=0.98,0.0005", 2, "0.002 is its least" },
+    };
+    few_net n;
+    make(&n, point, "15");
+    n.spec.steps = 1;
+    n.spec.sigma_max = 50;
+    n.spec.prediction.sigma_min = 0.002;
+    for (size_t k = 0; k < FEW_COUNT(rows); k++) {
+        few_error err = { 0 };
+        chain c = { .spec = &n.spec };
+        chain_open(&c, "renoise", rows[k].setting);
+        expect(c.sampler->check(&n.spec, c.options, rows[k].steps, NULL, &err),
+               rows[k].part ? FEW_EINVAL : FEW_OK, &err, rows[k].part ? rows[k].part : "");
+        chain_close(&c);
+    }
+    few_net_free(&n);
+}
+
+/* Students that were taught at few times, or at one. */
+static void some_students_have_no_other_times(void **state)
+{
+    (void)state;
+    static struct {
+        char kind[8];
+        const few_network *network;
+        int made_for;
+        const char *sampler;
+        int steps;
+        const char *part; /* NULL: allowed */
+    } rows[] = {
+        { "dsno", &few_network_dfno, 1, "multistep", 1, NULL },
+        { "dsno", &few_network_dfno, 1, "renoise", 1, NULL },
+        { "dsno", &few_network_dfno, 1, "multistep", 2, "one evaluation" },
+        { "dsno", &few_network_dfno, 1, "renoise", 4, "one evaluation" },
+        { "pd", NULL, 1, "multistep", 1, NULL },
+        { "pd", NULL, 1, "renoise", 1, NULL },
+        { "pd", NULL, 1, "multistep", 2, "at the time of 1 step alone" },
+        { "pd", NULL, 1, "renoise", 2, "at the time of 1 step alone" },
+        { "pd", NULL, 4, "multistep", 4, NULL },
+        { "pd", NULL, 4, "multistep", 2, NULL },
+        { "pd", NULL, 4, "multistep", 8, "at the times of 4 steps alone" },
+        { "mcd", NULL, 1, "multistep", 4, NULL },
+        { "mcd", NULL, 1, "renoise", 4, NULL },
+        { "tract", NULL, 1, "renoise", 4, NULL },
+    };
+    few_net n;
+    few_strbuf said;
+    make(&n, point, "15");
+    few_strbuf_init(&said);
+    char *const kind = n.spec.kind;
+    const few_network *const network = n.spec.network;
+    for (size_t k = 0; k < FEW_COUNT(rows); k++) {
+        few_error err = { 0 };
+        chain c = { .spec = &n.spec };
+        n.spec.kind = rows[k].kind;
+        n.spec.network = rows[k].network ? rows[k].network : network;
+        n.spec.steps = rows[k].made_for;
+        chain_open(&c, rows[k].sampler, "");
+        expect(c.sampler->check(&n.spec, c.options, rows[k].steps, &said, &err),
+               rows[k].part ? FEW_EUNSUPPORTED : FEW_OK, &err, rows[k].part ? rows[k].part : "");
+        chain_close(&c);
+    }
+    n.spec.kind = kind;
+    n.spec.network = network;
     few_strbuf_free(&said);
     few_net_free(&n);
 }
@@ -120,6 +250,9 @@ int main(void)
         cmocka_unit_test(wrong_grids),
         cmocka_unit_test(a_table_is_needed),
         cmocka_unit_test(students_are_for_their_samplers),
+        cmocka_unit_test(the_way_out_is_named),
+        cmocka_unit_test(consistency_models_know_their_noise),
+        cmocka_unit_test(some_students_have_no_other_times),
         cmocka_unit_test(parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

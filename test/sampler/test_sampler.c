@@ -255,7 +255,8 @@ static void steps_tile_the_path(void **state)
 
 /* ---- the same bits --------------------------------------------------------------------------*/
 
-static void bits_of(const few_net *n, const few_sampler *s, double guidance)
+static void bits_of(const few_net *n, const few_sampler *s, double guidance,
+                    few_precision precision)
 {
     enum { N = 7 };
     static const struct {
@@ -268,7 +269,7 @@ static void bits_of(const few_net *n, const few_sampler *s, double guidance)
     };
     float want[N * ORACLE_MAX], have[N * ORACLE_MAX], noise[N * ORACLE_MAX];
     int32_t label[N];
-    few_drawer *drawer = open_drawer(n, 1, 0, guidance != 0);
+    few_drawer *drawer = open_precise(n, precision, 1, 0, guidance != 0);
     draw(drawer, &o, N, want);
     draw(drawer, &o, N, have);
     same(want, have, N * d, "drawn again");
@@ -309,7 +310,7 @@ static void bits_of(const few_net *n, const few_sampler *s, double guidance)
     for (size_t k = 0; k < FEW_COUNT(cuts); k++) {
         char what[64];
         snprintf(what, sizeof what, "%d workers, slice %d", cuts[k].workers, (int)cuts[k].slice);
-        drawer = open_drawer(n, cuts[k].workers, cuts[k].slice, guidance != 0);
+        drawer = open_precise(n, precision, cuts[k].workers, cuts[k].slice, guidance != 0);
         draw(drawer, &o, N, have);
         few_drawer_free(drawer);
         same(want, have, N * d, what);
@@ -319,17 +320,20 @@ static void bits_of(const few_net *n, const few_sampler *s, double guidance)
 static void bits_do_not_depend_on_the_cut(void **state)
 {
     (void)state;
-    few_net n;
-    make(&n, labelled, "v", 0);
-    bits_of(&n, &few_sampler_ddim, 1.5);
-    bits_of(&n, &few_sampler_addim, 0);
-    few_net_free(&n);
-    make(&n, plain, "eps", 0);
-    bits_of(&n, &few_sampler_ddim, 0);
-    few_net_free(&n);
-    make(&n, point, "x", 3);
-    bits_of(&n, &few_sampler_multistep, 0);
-    few_net_free(&n);
+    static const few_precision both[] = { FEW_PRECISION_F32, FEW_PRECISION_BF16 };
+    for (size_t k = 0; k < FEW_COUNT(both); k++) {
+        few_net n;
+        make(&n, labelled, "v", 0);
+        bits_of(&n, &few_sampler_ddim, 1.5, both[k]);
+        bits_of(&n, &few_sampler_addim, 0, both[k]);
+        few_net_free(&n);
+        make(&n, plain, "eps", 0);
+        bits_of(&n, &few_sampler_ddim, 0, both[k]);
+        few_net_free(&n);
+        make(&n, point, "x", 3);
+        bits_of(&n, &few_sampler_multistep, 0, both[k]);
+        few_net_free(&n);
+    }
 }
 
 /* Enough images for several groups, the last one not full; noise and labels from the seed and
