@@ -267,6 +267,12 @@ static void tract_of_gaussian_data(void **state)
         scalar_at(&r, 0, i, "u_teacher") * x + scalar_at(&r, 0, i, "u_self") * gauss_x(z1, as, ss);
     assert_true(fabs(target - 0.125900724637) < tol);
     rig_close(&r);
+    /* Of one image the target is that image, in both phases. */
+    rig_open(&r, "tract", 2, 0, LIST("method.phases", "32,8"));
+    for (i = 0; i < 200; i++)
+        assert_true(fabs(scalar_at(&r, i % STEPS, i, "u_teacher") +
+                         scalar_at(&r, i % STEPS, i, "u_self") - 1) < tol);
+    rig_close(&r);
 }
 
 /* ---- consistency models ---------------------------------------------------------------------*/
