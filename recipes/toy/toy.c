@@ -26,6 +26,9 @@ enum { WIDTH = 520, HEIGHT = 360 };
 static const int sizes[] = { 1, 2, 4, 8 };
 static const char *const methods[] = { "mcd", "mct" };
 enum { N_SIZES = FEW_COUNT(sizes), MCD = 0, MCT = 1 };
+/* What distances must stay below: 1.3 to 1.4 times what was measured. */
+static const double bound[2][N_SIZES] = { { 0.0155, 0.0105, 0.0085, 0.0078 },
+                                          { 0.063, 0.036, 0.027, 0.017 } };
 
 struct toy {
     const char *recipes, *runs; /* folders */
@@ -34,6 +37,7 @@ struct toy {
     few_strbuf svg;
     int panels;
     double student[2][N_SIZES], ddim, addim; /* distances; the teacher's */
+    double floor;                            /* of as many points of the data */
 };
 
 /* ---- the distributions ----------------------------------------------------------------------*/
@@ -221,6 +225,7 @@ static few_status sort_data(struct toy *y, few_error *err)
     if (y->data) {
         memcpy(y->data, d.points, (size_t)d.n * sizeof(float));
         qsort(y->data, (size_t)d.n, sizeof(float), ascending);
+        y->floor = wasserstein(d.points, y->data, d.n);
     }
     few_dataset_close(&d);
     return y->data ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for the data");
@@ -277,6 +282,8 @@ static int judge(const struct toy *y)
     for (int m = 0; m < 2; m++) {
         const double *d = y->student[m];
         wrong += expect(d[N_SIZES - 1] < 0.9 * d[0], "8 steps are better than 1");
+        for (int k = 0; k < N_SIZES; k++)
+            wrong += expect(d[k] < bound[m][k], "students end as near the data as they did");
         for (int k = 1; k < N_SIZES; k++)
             wrong += expect(d[k] < 1.3 * d[k - 1], "more steps are not worse");
     }
@@ -307,7 +314,8 @@ int main(int argc, char **argv)
     printf("1-Wasserstein distance to the data\n\nsteps      mcd      mct\n");
     for (int k = 0; k < N_SIZES; k++)
         printf("%5d   %.4f   %.4f\n", sizes[k], y.student[MCD][k], y.student[MCT][k]);
-    printf("\nteacher in %d steps: %.4f (ddim), %.4f (addim)\n%s; %.0f s\n", MANY, y.ddim, y.addim,
+    printf("\n%d points of the data: %.4f\n", POINTS, y.floor);
+    printf("teacher in %d steps: %.4f (ddim), %.4f (addim)\n%s; %.0f s\n", MANY, y.ddim, y.addim,
            svg, few_now() - start);
     return judge(&y);
 }

@@ -3,7 +3,8 @@
  *
  *     r = max(0, t (1 - (1 + k sigmoid(-b t)) / q^(a+1)))
  *
- * with D(., r = 0) = x, so that the first stage is mostly denoising. The weight is 1/(t - r). */
+ * with D(., r = 0) = x, so that the first stage is mostly denoising. The weight is 1/(t - r). An r
+ * below sigma_min counts as 0 (not in the paper): the schedule need not reach lower. */
 #include "base/philox.h"
 #include "method/consistency.h"
 

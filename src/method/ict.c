@@ -30,7 +30,7 @@ static const few_option table[] = {
 static int pairs(const few_method_ctx *c, int64_t step)
 {
     const struct options *o = c->options;
-    const double span = fmax(1, floor((double)c->steps / (floor(log2(o->s1 / o->s0)) + 1)));
+    const double span = fmax(1, floor((double)c->steps / (log2(o->s1 / o->s0) + 1)));
     return (int)fmin(o->s0 * exp2(fmin(30, floor((double)step / span))), o->s1);
 }
 

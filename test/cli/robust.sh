@@ -21,11 +21,17 @@ finish() { # finish RUN: take a killed or stopped run to its end; it must have b
     [ $failed = 0 ] && ! grep -q 'going on from step' err && { fail "$1 did not go on"; cat err; }
     ls "$1/checkpoints" | grep -q '^tmp-' && fail "left-overs in $1/checkpoints"
 }
-same() { # same RUN: it ended as the one left alone
+same() { # same RUN WHOLE: it ended as the one left alone
     for f in model state; do
-        cmp "whole/checkpoints/$last/$f.safetensors" "$1/checkpoints/$last/$f.safetensors" || fail "$1 differs"
+        cmp "$2/checkpoints/$last/$f.safetensors" "$1/checkpoints/$last/$f.safetensors" || fail "$1 differs"
     done
-    cut -f 1 "$1/log.tsv" | cmp - <(cut -f 1 whole/log.tsv) || fail "$1 has another log"
+    cut -f 1 "$1/log.tsv" | cmp - <(cut -f 1 "$2/log.tsv") || fail "$1 has another log"
+}
+killed_well() { # killed_well WHAT PID: after kill -9
+    local code=0
+    wait "$2" 2>/dev/null || code=$?
+    [ $code = 137 ] || [ $code = 0 ] || { fail "$1: exit $code"; cat err; }
+    grep -q 'passed over' err && { fail "$1: a killed save left a broken state"; cat err; }
 }
 
 # 16 images of 8x8 as IDX, without labels.
@@ -57,14 +63,11 @@ for k in $(seq 10); do
     wait_ms=$((50 + took * (RANDOM % 1000) / 7000))
     sleep "$(printf '%d.%03d' $((wait_ms / 1000)) $((wait_ms % 1000)))"
     kill -KILL $pid 2>/dev/null && kills=$((kills + 1))
-    wait $pid 2>/dev/null
-    code=$?
-    [ $code = 137 ] || [ $code = 0 ] || { fail "go $k: exit $code"; cat err; }
-    grep -q 'passed over' err && { fail "a killed save left a broken state"; cat err; }
+    killed_well "go $k" $pid
 done
 [ $kills -gt 2 ] || fail "the run ended after $kills kills"
 finish killed
-same killed
+same killed whole
 
 # TERM and INT: the program saves, says how to go on, and exits with 128 and the signal's number.
 for signal in TERM:143 INT:130; do
@@ -84,7 +87,67 @@ for signal in TERM:143 INT:130; do
         grep -q "go on with: fewstep train $run" err || { fail "$name: not said how to go on"; cat err; }
     done
     finish "$run"
-    same "$run"
+    same "$run" whole
+done
+
+# Every method, killed twice in each half of its run. Of pd and tract another student begins with the
+# second half, whose teacher is the first.
+kill_at() { # kill_at RUN STEP COMMAND...: when this step is done
+    local run=$1 step=$2 pid rows
+    shift 2
+    "$@" -o "$run" >out 2>err &
+    pid=$!
+    while kill -0 $pid 2>/dev/null; do
+        rows=()
+        [ -f "$run/log.tsv" ] && mapfile -t rows <"$run/log.tsv"
+        [ ${#rows[@]} -gt "$step" ] && break
+        sleep 0.002
+    done
+    sleep 0.0$((RANDOM % 3))$((RANDOM % 10)) # into its save, or the next step
+    kill -KILL $pid 2>/dev/null
+    killed_well "$run at step $step" $pid
+}
+newest() { # newest RUN: the step of its last state
+    local name
+    name=$(ls "$1/checkpoints" 2>/dev/null | grep '^step-' | tail -1)
+    echo $((10#0${name#step-}))
+}
+methods=$("$fewstep" list methods | sed -n 's/^  \([a-z_0-9]*\) .*/\1/p')
+[ "$(wc -w <<<"$methods")" -ge 10 ] || fail "no list of methods: $methods"
+ok trajectories "$fewstep" data trajectories whole -n 24 --steps 4 --states 2 -o paths.safetensors
+steps=40
+last=$(printf 'step-%08d' "$steps")
+for method in $methods; do
+    more='' data=d.few train=("$fewstep" distill whole --config m.yaml --steps 2)
+    case $method in
+    diffusion) train=("$fewstep" train m.yaml) ;;
+    cd | ct | ict | ect) train[-1]=1 ;;
+    dsno) train[-1]=1 more=', states: 2' data=paths.safetensors ;;
+    pd) more=', from: 4' ;;
+    tract) more=', phases: [8, 4]' ;;
+    esac
+    cat >m.yaml <<YAML
+data: { path: $data }
+method: { name: $method$more }
+model: { network: unet, base: 8, multipliers: [1, 2], blocks: 1, attention: [4], groups: 4 }
+train: { steps: $steps, batch: 4, slice: 4, threads: 1, save_every: 1, sample_every: 0, log_every: 1, warmup: 5, rate: linear, ema: [0.9] }
+YAML
+    ok "$method left alone" "${train[@]}" -o "$method-whole" --set train.save_every=1000
+    halves=0
+    for go in 1 2 3 4 5; do # again where a busy machine let a run get too far
+        rm -rf "$method-killed"
+        kill_at "$method-killed" 4 "${train[@]}"
+        kill_at "$method-killed" 10 "${train[@]}"
+        first=$(newest "$method-killed")
+        kill_at "$method-killed" 22 "${train[@]}"
+        kill_at "$method-killed" 29 "${train[@]}"
+        second=$(newest "$method-killed")
+        [ "$first" -gt 0 ] && [ "$first" -lt $((steps / 2)) ] && [ "$second" -gt $((steps / 2)) ] && [ "$second" -lt $steps ] && halves=1 && break
+    done
+    [ $halves = 1 ] || fail "$method: last killed at steps $first and $second of $steps, not in both halves"
+    finish "$method-killed"
+    same "$method-killed" "$method-whole"
+    rm -rf "$method-killed" "$method-whole"
 done
 
 # A limit on the size of files stands for a full disk: what was there stays, and the reason is told.

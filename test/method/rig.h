@@ -47,15 +47,57 @@ static inline void rig_check_gradients(rig *r, double (*loss)(rig *r, int i))
     }
 }
 
-static inline double *give(rig *r, const char *name)
+/* Memory for the input `name` of a graph. */
+static inline double *give(const few_graph *g, double **value, const char *name)
 {
-    for (int k = 0; k < r->g.n_tensors; k++) {
-        const few_tensor *t = &r->g.tensors[k];
+    for (int k = 0; k < g->n_tensors; k++) {
+        const few_tensor *t = &g->tensors[k];
         if (t->source == FEW_FROM_INPUT && !strcmp(t->name, name))
-            return r->value[k] = few_malloc((size_t)few_shape_count(&t->shape) * sizeof(double));
+            return value[k] = few_malloc((size_t)few_shape_count(&t->shape) * sizeof(double));
     }
     fail_msg("the graph has no input '%s'", name);
     return NULL;
+}
+
+/* The inputs that the trainer draws, but in double: keys of random numbers, and scalars. */
+static inline void give_draws(const few_method_ctx *c, const few_graph *g, double **value,
+                              int64_t step)
+{
+    double *rng = give(g, value, "rng"), v[FEW_MAX_SCALARS];
+    for (int i = 0; i < c->slice; i++) {
+        rng[4 * i] = (double)(int32_t)c->seed;
+        rng[4 * i + 1] = (double)(int32_t)(c->seed >> 32);
+        rng[4 * i + 2] = (double)step;
+        rng[4 * i + 3] = i;
+    }
+    for (int k = 0; c->method->scalars[k]; k++) {
+        double *scalar = give(g, value, c->method->scalars[k]);
+        for (int i = 0; i < c->slice; i++) {
+            c->method->draw(c, step, i, v);
+            scalar[i] = v[k];
+        }
+    }
+}
+
+/* One of them by name, of sample i. */
+static inline double drawn(const few_method_ctx *c, int64_t step, int i, const char *name)
+{
+    double v[FEW_MAX_SCALARS];
+    c->method->draw(c, step, i, v);
+    for (int k = 0; c->method->scalars[k]; k++)
+        if (!strcmp(c->method->scalars[k], name))
+            return v[k];
+    fail_msg("%s has no scalar '%s'", c->method->name, name);
+    return 0;
+}
+
+static inline few_val loss_of(const few_graph *g)
+{
+    for (int k = 0; k < g->n_tensors; k++)
+        if (g->tensors[k].output && g->tensors[k].name && !strcmp(g->tensors[k].name, "loss"))
+            return k;
+    fail_msg("the graph has no loss");
+    return FEW_NONE;
 }
 
 /* Options as "key value" pairs, NULL at the end; "teacher.prediction" is the teacher's. */
@@ -128,14 +170,10 @@ static inline void rig_open(rig *r, const char *method, int steps, int64_t at,
         fail_msg("%s", err.text);
     if (r->ctx.method->check && r->ctx.method->check(&r->ctx, &err) != FEW_OK)
         fail_msg("%s", err.text);
-    r->loss = FEW_NONE;
-    for (int k = 0; k < r->g.n_tensors; k++)
-        if (r->g.tensors[k].output && r->g.tensors[k].name && !strcmp(r->g.tensors[k].name, "loss"))
-            r->loss = k;
-    assert_int_not_equal(r->loss, FEW_NONE);
+    r->loss = loss_of(&r->g);
 }
 
-/* Inputs drawn as the trainer draws them, but in double; then the reference run. */
+/* Inputs, then the reference run. */
 static inline void rig_run(rig *r)
 {
     few_error err = { 0 };
@@ -151,25 +189,15 @@ static inline void rig_run(rig *r)
     int d = 4 * 4 * 2;
     if (r->ctx.method->data_channels)
         d = 4 * 4 * r->ctx.method->data_channels(r->ctx.options, r->ctx.spec);
-    double *x = give(r, "x"), *rng = give(r, "rng"), *label = give(r, "label"),
-           *null = give(r, "null_label"), value[FEW_MAX_SCALARS];
+    double *x = give(&r->g, r->value, "x"), *label = give(&r->g, r->value, "label"),
+           *null = give(&r->g, r->value, "null_label");
     for (int i = 0; i < N; i++) {
         for (int j = 0; j < d; j++)
             x[i * d + j] = r->x[i][j] = sin(1 + 0.37 * (i * d + j));
-        rng[4 * i] = (double)(int32_t)r->ctx.seed;
-        rng[4 * i + 1] = (double)(int32_t)(r->ctx.seed >> 32);
-        rng[4 * i + 2] = (double)r->step;
-        rng[4 * i + 3] = i;
         label[i] = r->label[i] = i % 4; /* 3 is the null class */
         null[i] = 3;
     }
-    for (int k = 0; r->ctx.method->scalars[k]; k++) {
-        double *scalar = give(r, r->ctx.method->scalars[k]);
-        for (int i = 0; i < N; i++) {
-            r->ctx.method->draw(&r->ctx, r->step, i, value);
-            scalar[i] = value[k];
-        }
-    }
+    give_draws(&r->ctx, &r->g, r->value, r->step);
     if (few_reference_run(&r->g, r->value, &err) != FEW_OK)
         fail_msg("%s", err.text);
 }

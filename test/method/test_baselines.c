@@ -5,20 +5,14 @@
 
 #include "diffusion/step.h"
 #include "method/consistency.h"
+#include "nn/dfno.h"
 
 enum { D = 4 * 4 * 2 };
 static const double tol = 1e-9;
 
-/* The scalars of sample i by name. */
 static double scalar_at(const rig *r, int64_t step, int i, const char *name)
 {
-    double v[FEW_MAX_SCALARS];
-    r->ctx.method->draw(&r->ctx, step, i, v);
-    for (int k = 0; r->ctx.method->scalars[k]; k++)
-        if (!strcmp(r->ctx.method->scalars[k], name))
-            return v[k];
-    fail_msg("%s has no scalar '%s'", r->ctx.method->name, name);
-    return 0;
+    return drawn(&r->ctx, step, i, name);
 }
 
 static const char *setting(const rig *r, const char *name)
@@ -273,6 +267,12 @@ static void tract_of_gaussian_data(void **state)
         scalar_at(&r, 0, i, "u_teacher") * x + scalar_at(&r, 0, i, "u_self") * gauss_x(z1, as, ss);
     assert_true(fabs(target - 0.125900724637) < tol);
     rig_close(&r);
+    /* Of one image the target is that image, in both phases. */
+    rig_open(&r, "tract", 2, 0, LIST("method.phases", "32,8"));
+    for (i = 0; i < 200; i++)
+        assert_true(fabs(scalar_at(&r, i % STEPS, i, "u_teacher") +
+                         scalar_at(&r, i % STEPS, i, "u_self") - 1) < tol);
+    rig_close(&r);
 }
 
 /* ---- consistency models ---------------------------------------------------------------------*/
@@ -393,16 +393,33 @@ static void curricula(void **state)
         assert_true(fabs(few_cm_level(o, 17 - of_18[k], 18) - levels18[k]) < 1e-9 * levels18[k]);
     rig_close(&r);
 
-    static const int64_t at[] = { 0, 49999, 50000, 100000, 200000, 349999, 350000 };
-    static const int want[] = { 10, 10, 20, 40, 160, 640, 1280 };
-    rig_open(&r, "ict", 1, 0, LIST(NULL));
-    r.ctx.steps = 400000;
-    for (int k = 0; k < 7; k++) { /* the width of the first pair says how many there are */
-        double least = 1;
-        for (int i = 0; i < 20000; i++)
-            least = fmin(least,
-                         scalar_at(&r, at[k], i, "sigma_t") / scalar_at(&r, at[k], i, "alpha_t"));
-        assert_true(fabs(least - few_cm_level(r.ctx.options, 1, want[k] + 1)) < 1e-9);
+    /* N(k) of the paper; with 150 / 10 no power of two. */
+    static const struct {
+        const char *s1;
+        int64_t at[7];
+        int pairs[7];
+    } doubling[] = {
+        { "150",
+          { 0, 81517, 81518, 163036, 326071, 326072, 399999 },
+          { 10, 10, 20, 40, 80, 150, 150 } },
+        { "1280",
+          { 0, 49999, 50000, 100000, 200000, 349999, 350000 },
+          { 10, 10, 20, 40, 160, 640, 1280 } },
+    };
+    for (size_t c = 0; c < FEW_COUNT(doubling); c++) {
+        rig_open(&r, "ict", 1, 0, LIST("method.s1", doubling[c].s1));
+        r.ctx.steps = 400000;
+        for (int k = 0; k < 7; k++) { /* the width of the first pair says how many there are */
+            double least = 1;
+            const int64_t at = doubling[c].at[k];
+            for (int i = 0; i < 20000; i++)
+                least =
+                    fmin(least, scalar_at(&r, at, i, "sigma_t") / scalar_at(&r, at, i, "alpha_t"));
+            assert_true(fabs(least - few_cm_level(r.ctx.options, 1, doubling[c].pairs[k] + 1)) <
+                        1e-9);
+        }
+        if (c == 0)
+            rig_close(&r);
     }
     /* How often each of ten pairs is drawn, within five standard deviations; the first weights. */
     static const double often[] = { 0.0626329925063, 0.181736979711,  0.245501421967,
@@ -449,34 +466,242 @@ static void ect_stages(void **state)
     rig_close(&r);
 }
 
+/* The spec's figures: r of t and stage. */
+static void ect_levels(void **state)
+{
+    (void)state;
+    static const struct {
+        double t;
+        int stage;
+        double r;
+    } rows[] = { { 1, 0, 0 },
+                 { 1, 3, 0.803029289315 },
+                 { 5, 0, 2.36614298151 },
+                 { 5, 3, 4.67076787269 },
+                 { 0.1, 3, 0.0699989593739 },
+                 { 80, 7, 79.6875 } };
+    for (size_t k = 0; k < FEW_COUNT(rows); k++) {
+        char mean[32];
+        rig r;
+        snprintf(mean, sizeof mean, "%.17g", log(rows[k].t));
+        rig_open(&r, "ect", 1, 0, LIST("method.stages", "8", "method.p_mean", mean));
+        const few_option *spread = few_option_find(r.ctx.method->options, "p_std");
+        *(double *)((char *)r.config.method_options + spread->offset) = 0; /* t is exp(p_mean) */
+        const int64_t step = STEPS / 8 * rows[k].stage;
+        const double t = scalar_at(&r, step, 1, "sigma_t") / scalar_at(&r, step, 1, "alpha_t"),
+                     low = scalar_at(&r, step, 1, "sigma_r") / scalar_at(&r, step, 1, "alpha_r");
+        if (!(fabs(t - rows[k].t) < 1e-12 * t && fabs(low - rows[k].r) < 1e-11 * t))
+            fail_msg("r of %g in stage %d is %.12g, not %.12g", t, rows[k].stage, low, rows[k].r);
+        rig_close(&r);
+    }
+}
+
+/* ---- operator learning ----------------------------------------------------------------------*/
+
+/* All states of the student for sample i, by a graph of its own with r->hat's weights. */
+static void student_path(rig *r, int i, double out[FEW_MAX_TIMES][D])
+{
+    const few_dfno_config *c = r->student.spec.config;
+    few_error err = { 0 };
+    few_graph g;
+    double label = r->label[i];
+    few_graph_init(&g);
+    few_graph_use_set(&g, 0, &r->student.params);
+    const few_val z = few_graph_input(&g, "z", FEW_F32, FEW_SHAPE(1, 4, 4, 2), false);
+    const few_val y = few_graph_input(&g, "label", FEW_I32, FEW_SHAPE(1), false);
+    const few_val key = few_graph_input(&g, "rng", FEW_I32, FEW_SHAPE(1, 4), false);
+    const few_stack states = few_dfno_build(&g, 0, c, z, y, key);
+    double **value = few_calloc((size_t)g.n_tensors, sizeof *value);
+    for (int k = 0; k < g.n_tensors; k++)
+        if (g.tensors[k].source == FEW_FROM_PARAM)
+            value[k] = r->hat.param + r->student.params.v[g.tensors[k].param].offset;
+    value[z] = few_malloc(sizeof(double) * D);
+    for (int p = 0; p < 16; p++) /* the noise: the first channels */
+        memcpy(value[z] + 2 * p, r->x[i] + 2 * p * (c->states + 1), 2 * sizeof(double));
+    value[y] = &label;
+    value[key] = (double *)key_of(r, i);
+    if (few_graph_status(&g, &err) != FEW_OK || few_reference_run(&g, value, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    for (int k = 0; k < c->states; k++)
+        memcpy(out[k], value[states.v[k]], sizeof out[k]);
+    few_free(value[z]);
+    few_reference_free(&g, value);
+    few_free(value);
+    few_graph_clear(&g);
+}
+
+/* Mean |out_k - z_k| at t = 1 - k/M, by clamp(sqrt(SNR), 1, 1e4); sqrt(u^2 + 1e-8) - 1e-4 for |u|,
+ * which is never farther off than 1e-4. */
+static double dsno_loss(rig *r, int i)
+{
+    const few_dfno_config *c = r->student.spec.config;
+    const int M = c->states;
+    double out[FEW_MAX_TIMES][D], sum = 0, weights = 0, plain = 0;
+    student_path(r, i, out);
+    for (int k = 1; k <= M; k++) {
+        double a, s;
+        oracle_path(&r->student.spec, 1 - (double)k / M, &a, &s);
+        const double w = fmin(1e4, fmax(1, a / s));
+        weights += w;
+        for (int j = 0; j < D; j++) {
+            const double u = out[k - 1][j] - r->x[i][j / 2 * 2 * (M + 1) + 2 * k + j % 2];
+            sum += w * (sqrt(u * u + 1e-8) - 1e-4) / D;
+            plain += w * fabs(u) / D;
+        }
+    }
+    assert_true(plain > sum && plain < sum + 1e-4 * weights);
+    return sum / weights;
+}
+
+static void dsno_is_its_paper(void **state)
+{
+    (void)state;
+    static const char *const cases[][7] = {
+        { "model.dropout", "0.2" },
+        { "method.states", "3", "schedule.logsnr_max", "20" }, /* above the clamp at t = 0 */
+        { "method.states", "2", "method.modes", "1", "schedule.logsnr_max", "4" },
+        { "method.states", "1", "method.modes", "1" },
+    };
+    for (size_t k = 0; k < FEW_COUNT(cases); k++) {
+        rig r;
+        rig_open(&r, "dsno", 1, 7, cases[k]);
+        rig_run(&r);
+        losses_agree(&r, dsno_loss);
+        if (k == 1 || k == 2)
+            rig_check_gradients(&r, dsno_loss);
+        rig_close(&r);
+    }
+}
+
+/* One state and nothing exchanged: the teacher's U-Net, at t = 0, learns the image from noise. */
+static void one_state_is_knowledge_distillation(void **state)
+{
+    (void)state;
+    rig r;
+    rig_open(&r, "dsno", 1, 7, LIST("method.states", "1", "method.modes", "1"));
+    for (int k = 0; k < r.student.params.n; k++) {
+        const few_param *p = &r.student.params.v[k];
+        const int at = few_params_find(&r.teacher.params, p->name);
+        assert_int_equal(at < 0, strstr(p->name, ".mode.") != NULL);
+        for (int64_t e = 0; e < p->count; e++)
+            r.hat.param[p->offset + e] =
+                at < 0 ? 0 : r.frozen.param[r.teacher.params.v[at].offset + e];
+    }
+    rig_run(&r);
+    for (int i = 0; i < N; i++) {
+        double z[D], sum = 0;
+        for (int j = 0; j < D; j++)
+            z[j] = r.x[i][j / 2 * 4 + j % 2];
+        const double *out = oracle_out(&r.frozen, z, 1, 0, r.label[i], NULL);
+        for (int j = 0; j < D; j++)
+            sum += fabs(out[j] - r.x[i][j / 2 * 4 + 2 + j % 2]) / D;
+        assert_true(sum > 0.1 && fabs(r.value[r.loss][i] - sum) < 1e-4);
+    }
+    rig_close(&r);
+}
+
 /* ---- every method ---------------------------------------------------------------------------*/
 
-/* Every weight of the student is taught, and no teacher's or target's. */
+/* One gradient for each parameter of the student, none of them zero, and no others. */
+static void each_is_taught_once(const rig *r)
+{
+    const char *method = r->ctx.method->name;
+    const int n = r->student.params.n;
+    uint8_t *taught = few_calloc((size_t)n, 1);
+    for (int k = 0; k < r->g.n_tensors; k++) {
+        const few_tensor *t = &r->g.tensors[k];
+        double sum = 0;
+        if (t->grad_of < 0)
+            continue;
+        assert_true(t->grad_of < n);
+        const few_param *p = &r->student.params.v[t->grad_of];
+        if (taught[t->grad_of]++)
+            fail_msg("%s: %s has two gradients", method, p->name);
+        if (!few_shape_equal(&t->shape, &p->shape))
+            fail_msg("%s: the gradient of %s is one of something else", method, p->name);
+        for (int64_t e = 0; e < p->count; e++)
+            sum += fabs(r->value[k][e]);
+        if (!(sum > 0 && isfinite(sum)))
+            fail_msg("%s: %s has no gradient", method, p->name);
+    }
+    for (int k = 0; k < n; k++)
+        if (!taught[k])
+            fail_msg("%s: %s is not trained", method, r->student.params.v[k].name);
+    few_free(taught);
+}
+
+/* Even when they are asked for, the loss has no gradients of the teacher's and target's weights. */
+static void nothing_leads_to_others(rig *r)
+{
+    few_graph g;
+    few_method_ctx ctx = r->ctx;
+    few_error err = { 0 };
+    few_graph_init(&g);
+    few_graph_use_set(&g, FEW_SET_LIVE, &r->student.params);
+    few_graph_use_set(&g, FEW_SET_TEACHER, &r->teacher.params);
+    if (ctx.method->target_decay)
+        few_graph_use_set(&g, FEW_SET_TARGET, &r->target_params);
+    ctx.g = &g;
+    few_method_build(&ctx, true, false);
+    few_val *others = few_malloc((size_t)g.n_tensors * sizeof *others),
+            *grad = few_malloc((size_t)g.n_tensors * sizeof *grad);
+    int n = 0, of_teacher = 0;
+    for (int k = 0; k < g.n_tensors; k++)
+        if (g.tensors[k].source == FEW_FROM_PARAM && g.tensors[k].set != FEW_SET_LIVE) {
+            others[n++] = k;
+            of_teacher += g.tensors[k].set == FEW_SET_TEACHER;
+        }
+    assert_int_equal(of_teacher, ctx.method->needs_teacher ? r->teacher.params.n : 0);
+    few_graph_backward(&g, loss_of(&g), others, n, grad);
+    if (few_graph_status(&g, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    for (int k = 0; k < n; k++)
+        if (grad[k] != FEW_NONE)
+            fail_msg("%s: the %s is taught", ctx.method->name,
+                     g.tensors[others[k]].set == FEW_SET_TEACHER ? "teacher" : "target network");
+    few_free(others);
+    few_free(grad);
+    few_graph_clear(&g);
+}
+
+static int steps_of(const few_method *m)
+{
+    return m->describe && !m->phase ? 1 : 2;
+}
+
 static void gradients_reach_all_of_the_student(void **state)
 {
     (void)state;
-    for (int m = 0; m < few_n_methods; m++) {
+    static const struct {
+        const char *method, *options[7]; /* that change the graph */
+    } cases[] = {
+        { "diffusion", { "model.prediction", "edm", "method.times", "log_normal" } },
+        { "mcd", { "method.teacher_step", "ddim" } },
+        { "mcd", { "method.teacher_step", "midpoint", "method.guidance", "1" } },
+        { "mcd", { "method.guidance", "2", "method.x_var", "analytic" } },
+        { "mcd", { "method.x_var", "table", "method.distance", "elem" } },
+        { "mcd", { "method.last", "x_hat", "method.weight", "snr+1" } },
+        { "mct", { "method.distance", "l2sq", "model.prediction", "x" } },
+        { "pd", { "method.teacher_step", "addim" } },
+        { "tract", { "method.clip", "false", "method.teacher_step", "midpoint" } },
+        { "cd", { "method.teacher_step", "euler", "method.distance", "norm" } },
+        { "cd", { "model.prediction", "edm", "teacher.prediction", "edm" } },
+        { "ct", { "method.distance", "elem" } },
+        { "ict", { "model.prediction", "edm" } },
+        { "ect", { "model.prediction", "x" } },
+        { "dsno", { "method.states", "3", "method.modes", "1" } },
+    };
+    for (int m = 0; m < few_n_methods + (int)FEW_COUNT(cases); m++) {
+        const bool plain = m < few_n_methods;
+        const char *const none[] = { NULL };
+        const char *name = plain ? few_methods[m]->name : cases[m - few_n_methods].method;
+        few_error err = { 0 };
         rig r;
-        rig_open(&r, few_methods[m]->name,
-                 few_methods[m]->describe && !few_methods[m]->phase ? 1 : 2, 3, LIST(NULL));
+        rig_open(&r, name, steps_of(few_method_find(name, &err)), 3,
+                 plain ? none : cases[m - few_n_methods].options);
         rig_run(&r);
-        uint8_t *taught = few_calloc((size_t)r.student.params.n, 1);
-        for (int k = 0; k < r.g.n_tensors; k++) {
-            const few_tensor *t = &r.g.tensors[k];
-            if (t->grad_of < 0)
-                continue;
-            double sum = 0;
-            for (int64_t e = 0; e < r.student.params.v[t->grad_of].count; e++)
-                sum += fabs(r.value[k][e]);
-            if (!(sum > 0 && isfinite(sum)))
-                fail_msg("%s: %s has no gradient", few_methods[m]->name,
-                         r.student.params.v[t->grad_of].name);
-            taught[t->grad_of] = 1;
-        }
-        for (int k = 0; k < r.student.params.n; k++)
-            if (!taught[k])
-                fail_msg("%s: %s is not trained", few_methods[m]->name, r.student.params.v[k].name);
-        few_free(taught);
+        each_is_taught_once(&r);
+        nothing_leads_to_others(&r);
         rig_close(&r);
     }
 }
@@ -487,8 +712,7 @@ static void targets_are_declared(void **state)
     (void)state;
     for (int m = 0; m < few_n_methods; m++) {
         rig r;
-        rig_open(&r, few_methods[m]->name,
-                 few_methods[m]->describe && !few_methods[m]->phase ? 1 : 2, 3, LIST(NULL));
+        rig_open(&r, few_methods[m]->name, steps_of(few_methods[m]), 3, LIST(NULL));
         bool has = false;
         for (int k = 0; k < r.g.n_tensors; k++)
             has |= r.g.tensors[k].source == FEW_FROM_PARAM && r.g.tensors[k].set == FEW_SET_TARGET;
@@ -549,6 +773,9 @@ int main(void)
         cmocka_unit_test(consistency_models_are_their_papers),
         cmocka_unit_test(curricula),
         cmocka_unit_test(ect_stages),
+        cmocka_unit_test(ect_levels),
+        cmocka_unit_test(dsno_is_its_paper),
+        cmocka_unit_test(one_state_is_knowledge_distillation),
         cmocka_unit_test(gradients_reach_all_of_the_student),
         cmocka_unit_test(targets_are_declared),
         cmocka_unit_test(refusals),

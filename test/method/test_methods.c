@@ -173,12 +173,15 @@ static void one_step_a_segment_is_diffusion(void **state)
 static void diffusion_regresses_its_prediction(void **state)
 {
     (void)state;
-    static const char *const cases[][7] = {
+    static const char *const cases[][9] = {
         { "model.prediction", "v" },
         { "model.prediction", "x", "method.times", "uniform" },
         { "model.prediction", "eps" },
         { "model.prediction", "x", "method.weight", "v" },
         { "model.prediction", "eps", "method.weight", "v", "model.dropout", "0.3" },
+        { "model.prediction", "edm", "method.times", "log_normal", "schedule.name", "linear",
+          "model.sigma_data", "0.7" },
+        { "model.prediction", "edm", "method.weight", "v" },
     };
     for (size_t k = 0; k < FEW_COUNT(cases); k++) {
         rig r;
@@ -202,16 +205,28 @@ static void diffusion_regresses_its_prediction(void **state)
                                   (uint32_t[2]){ 0x23456789, 1 }, eps + j);
             for (int j = 0; j < 32; j++)
                 z[j] = alpha * r.x[i][j] + sigma * eps[j];
-            oracle_x(&r.hat, z, t, r.label[i], (double[]){ 0x23456789, 1, 4, i }, x_hat);
-            for (int j = 0; j < 32; j++) {
+            const double rng[] = { 0x23456789, 1, 4, i };
+            const bool weighted = cases[k][2] && !strcmp(cases[k][2], "method.weight");
+            if (!strcmp(s->prediction.kind->name, "edm")) {
+                /* EDM's own loss: w |D(x + s eps; s) - x|^2; of v: |D - x|^2 / sigma^2. */
+                const double level = sigma / alpha, sd = s->prediction.sigma_data;
+                const double w =
+                    weighted ? 1 / (sigma * sigma) : (level * level + sd * sd) / pow(level * sd, 2);
+                for (int j = 0; j < 32; j++)
+                    z[j] = r.x[i][j] + level * eps[j];
+                oracle_denoise(&r.hat, z, level, 0, r.label[i], rng, x_hat);
+                for (int j = 0; j < 32; j++)
+                    sum += w * pow(x_hat[j] - r.x[i][j], 2) / 32;
+            } else {
+                oracle_x(&r.hat, z, t, r.label[i], rng, x_hat);
+            }
+            for (int j = 0; j < 32 && strcmp(s->prediction.kind->name, "edm"); j++) {
                 const double out = r.hat.value[r.hat.out][j];
                 const double want = kind == 'v'   ? alpha * eps[j] - sigma * r.x[i][j]
                                     : kind == 'x' ? r.x[i][j]
                                                   : eps[j];
                 /* With weight v the error is that of v: dv = -dx / sigma = deps / alpha. */
-                const double f = cases[k][2] && !strcmp(cases[k][2], "method.weight")
-                                     ? 1 / (kind == 'x' ? sigma : alpha)
-                                     : 1;
+                const double f = weighted ? 1 / (kind == 'x' ? sigma : alpha) : 1;
                 sum += f * f * (out - want) * (out - want) / 32;
             }
             if (!(fabs(r.value[r.loss][i] - sum) <= 1e-9 * sum))

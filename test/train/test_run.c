@@ -115,30 +115,12 @@ static void said(const char *part)
         fail_msg("no '%s' among the notes:\n%s", part, seen.notes);
 }
 
-static void settings(const char *network);
-
-static void configure(const char *network)
+/* A run of eight small steps. */
+static void set_small(void)
 {
-    few_config_clear(&c);
-    load_defaults(&c, "diffusion");
-    settings(network);
-}
-
-static void settings(const char *network)
-{
-    if (!strcmp(network, "unet")) {
-        tiny_unet(&c);
-        set(&c, "model.dropout", "0.1");
-        set(&c, "train.label_drop", "0.2");
-        set(&c, "train.samples", "2");
-        set(&c, "train.sample_steps", "1");
-        set(&c, "train.sample_every", "4");
-    } else {
-        tiny_mlp(&c);
-        set(&c, "train.sample_every", "0");
-    }
-    set(&c, "data.path", temp_path(strcmp(network, "unet") ? "plain.few" : "classes.few"));
+    set(&c, "data.path", temp_path("plain.few"));
     set(&c, "data.flip", "true");
+    set(&c, "train.sample_every", "0");
     set(&c, "train.steps", "8");
     set(&c, "train.batch", "4");
     set(&c, "train.slice", "2");
@@ -148,6 +130,25 @@ static void settings(const char *network)
     set(&c, "train.ema", "0.9,0.99");
     set(&c, "train.save_every", "2");
     set(&c, "train.log_every", "1");
+}
+
+static void configure(const char *network)
+{
+    few_config_clear(&c);
+    load_defaults(&c, "diffusion");
+    if (!strcmp(network, "unet")) {
+        set_small();
+        tiny_unet(&c);
+        set(&c, "data.path", temp_path("classes.few"));
+        set(&c, "model.dropout", "0.1");
+        set(&c, "train.label_drop", "0.2");
+        set(&c, "train.samples", "2");
+        set(&c, "train.sample_steps", "1");
+        set(&c, "train.sample_every", "4");
+    } else {
+        set_small();
+        tiny_mlp(&c);
+    }
 }
 
 /* ---- folders --------------------------------------------------------------------------------*/
@@ -353,7 +354,7 @@ static void going_on_needs_the_same_data_and_teacher(void **state)
     few_config_clear(&c);
     load_defaults(&c, "mcd");
     set(&c, "student.teacher", teacher);
-    settings("mlp");
+    set_small();
     set(&c, "data.path", data);
     run_and_stop(folder, 2);
     copy_file(in_state(whole, STEPS - 2, files[0]), teacher);
@@ -441,6 +442,45 @@ static void damaged_states_do_not_count(void **state)
     said("going on from step 5");
     same_end(whole, folder);
     assert_int_equal(count_states(folder), 1);
+}
+
+/* ---- beginnings -----------------------------------------------------------------------------*/
+
+/* At a rate of 0 a run ends with the weights that it began with: the teacher's, or new ones. */
+static void students_begin_where_they_should(void **state)
+{
+    (void)state;
+    static const char *const methods[] = { "mcd", "mct", "cd" };
+    for (size_t m = 0; m < FEW_COUNT(methods); m++)
+        for (int fresh = 0; fresh < 2; fresh++) {
+            few_net teacher, student;
+            char *path;
+            const char *folder = new_folder();
+            expect_status(few_state_model_path(whole, &path, &err), FEW_OK, "");
+            expect_status(few_net_load(&teacher, path, &err), FEW_OK, "");
+            few_config_clear(&c);
+            load_defaults(&c, methods[m]);
+            set_small();
+            set(&c, "train.lr", "0");
+            set(&c, "train.seed", "5"); /* not the teacher's */
+            set(&c, "student.teacher", path);
+            set(&c, "student.steps", "1");
+            set(&c, "student.from_scratch", fresh ? "true" : "false");
+            few_free(path);
+            run_to_end(folder);
+            expect_status(few_state_model_path(folder, &path, &err), FEW_OK, "");
+            expect_status(few_net_load(&student, path, &err), FEW_OK, "");
+            few_free(path);
+            assert_int_equal(student.params.count, teacher.params.count);
+            const size_t bytes = (size_t)student.params.count * sizeof(float);
+            float *random = few_big_alloc(bytes);
+            few_params_init(&student.params, random, 5);
+            assert_memory_equal(student.master, fresh ? random : teacher.master, bytes);
+            assert_memory_not_equal(random, teacher.master, bytes);
+            few_big_free(random, bytes);
+            few_net_free(&student);
+            few_net_free(&teacher);
+        }
 }
 
 /* ---- settings -------------------------------------------------------------------------------*/
@@ -848,6 +888,7 @@ int main(void)
         cmocka_unit_test_setup(damaged_states_are_passed_over, small),
         cmocka_unit_test_setup(runs_without_a_whole_state_are_refused, small),
         cmocka_unit_test_setup(damaged_states_do_not_count, small),
+        cmocka_unit_test_setup(students_begin_where_they_should, small),
         cmocka_unit_test_setup(other_settings_are_refused, small),
         cmocka_unit_test_setup(a_run_is_made_longer, small),
         cmocka_unit_test_setup(the_last_states_are_kept, small),
