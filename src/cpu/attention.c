@@ -17,9 +17,10 @@ enum { SCORES, OUT, DP, DV, DQ, DK, N_PRODUCTS };
 struct attention {
     few_dnn mm[N_PRODUCTS];
     int64_t n, heads, t, s, d; /* images, heads, queries, keys, width of a head */
+    int pieces;                /* of an image's queries, which a team shares; t is those of one */
     few_dtype type;
     float scale;
-    size_t prim_bytes;
+    size_t prim_bytes, part; /* scratch of oneDNN; of a member of the team */
 };
 
 static void release(void *state)
@@ -63,6 +64,13 @@ cleanup:
     return st;
 }
 
+/* In how many pieces a team shares the queries of an image. */
+static int share_queries(const few_cpu_prep *p, int64_t queries)
+{
+    const int n = few_team_size(p->call.team);
+    return p->plan->dnn_threads == 1 && queries % n == 0 && queries / n >= 16 ? n : 1;
+}
+
 static few_status make(few_cpu_prep *p, bool backward, few_error *err)
 {
     const few_cpu_call *c = &p->call;
@@ -71,7 +79,8 @@ static few_status make(few_cpu_prep *p, bool backward, few_error *err)
         return few_fail(err, FEW_ENOMEM, "out of memory for attention");
     const int64_t channels = c->is[0]->d[2];
     a->n = c->is[0]->d[0];
-    a->t = c->is[0]->d[1];
+    a->pieces = backward || p->used[1] ? 1 : share_queries(p, c->is[0]->d[1]);
+    a->t = c->is[0]->d[1] / a->pieces;
     a->s = c->is[1]->d[1];
     a->heads = c->node->a.i[0];
     a->d = channels / a->heads;
@@ -93,8 +102,10 @@ static few_status make(few_cpu_prep *p, bool backward, few_error *err)
     }
     a->prim_bytes = (a->prim_bytes + 63) & ~(size_t)63;
     /* scores, dp in f32; p, ds in the activations' type; delta */
-    p->scratch_bytes = a->prim_bytes + (size_t)(a->heads * a->t * a->s) * 16 +
-                       (size_t)(a->heads * a->t) * 4 + 5 * 64;
+    a->part = a->prim_bytes + (size_t)(a->heads * a->t * a->s) * 16 +
+              (size_t)(a->heads * a->t) * 4 + 6 * 64;
+    a->part -= a->part % 64;
+    p->scratch_bytes = a->part * (size_t)(backward ? 1 : few_team_size(c->team));
     p->state = a;
     return FEW_OK;
 cleanup:
@@ -119,7 +130,7 @@ static void *carve(char **at, size_t bytes)
     return p;
 }
 
-/* Image i of an activation with `tokens` rows. */
+/* Image i of an activation with `tokens` rows; or piece i, of those of all images. */
 static char *image(const struct attention *a, const void *x, int64_t i, int64_t tokens)
 {
     const size_t size = a->type == FEW_BF16 ? 2 : 4;
@@ -130,23 +141,28 @@ static char *image(const struct attention *a, const void *x, int64_t i, int64_t 
     return u.out ? u.out + (size_t)(i * tokens * a->heads * a->d) * size : NULL;
 }
 
-static void forward_run(const few_cpu_call *c)
+static void forward_piece(void *user, int piece, int member)
 {
+    const few_cpu_call *c = user;
     const struct attention *a = c->state;
-    const int64_t rows = a->heads * a->t;
-    char *at = c->scratch;
+    const int64_t rows = a->heads * a->t, i = piece / a->pieces;
+    char *at = (char *)c->scratch + (size_t)member * a->part;
     void *prim = carve(&at, a->prim_bytes);
     float *s = carve(&at, (size_t)(rows * a->s) * 4);
     void *p16 = a->type == FEW_BF16 ? carve(&at, (size_t)(rows * a->s) * 2) : NULL;
     float *own = carve(&at, (size_t)rows * 4);
-    for (int64_t i = 0; i < a->n; i++) {
-        float *lse = c->out[1] ? (float *)c->out[1] + i * rows : own;
-        few_dnn_run(&a->mm[SCORES], image(a, c->in[0], i, a->t), image(a, c->in[1], i, a->s), NULL,
-                    s, prim);
-        c->simd->softmax_rows(s, p16, lse, a->scale, rows, a->s);
-        few_dnn_run(&a->mm[OUT], p16 ? p16 : s, image(a, c->in[2], i, a->s), NULL,
-                    image(a, c->out[0], i, a->t), prim);
-    }
+    float *lse = c->out[1] ? (float *)c->out[1] + i * rows : own;
+    few_dnn_run(&a->mm[SCORES], image(a, c->in[0], piece, a->t), image(a, c->in[1], i, a->s), NULL,
+                s, prim);
+    c->simd->softmax_rows(s, p16, lse, a->scale, rows, a->s);
+    few_dnn_run(&a->mm[OUT], p16 ? p16 : s, image(a, c->in[2], i, a->s), NULL,
+                image(a, c->out[0], piece, a->t), prim);
+}
+
+static void forward_run(const few_cpu_call *c)
+{
+    const struct attention *a = c->state;
+    few_team_run(c->team, (int)a->n * a->pieces, forward_piece, (void *)(uintptr_t)c);
 }
 
 static void backward_run(const few_cpu_call *c)

@@ -201,6 +201,7 @@ void few_cpu_release(few_plan *p)
             p->step[k].kernel->release(p->step[k].state);
         few_free(p->step[k].call);
     }
+    few_team_free(p->team);
     few_plan_free_packs(p);
     for (int w = 0; p->worker && w < p->n_workers; w++) {
         few_worker *k = &p->worker[w];
@@ -235,7 +236,12 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
     p->simd = few_simd_get(NULL);
     p->trace = getenv("FEW_TRACE");
     p->n_workers = o->workers > 0 ? o->workers : few_thread_count();
-    p->team = p->n_workers == 1 && o->team > 1 ? o->team : 1;
+    p->dnn_threads = 1;
+    if (p->n_workers == 1 && o->team > 1) {
+        FEW_GOTO(few_team_create(&p->team, o->team, err));
+        if (p->precision == FEW_PRECISION_BF16 && few_cpu_may_use_amx())
+            p->dnn_threads = o->team;
+    }
     p->worker = few_calloc((size_t)p->n_workers, sizeof *p->worker);
     p->slot = few_calloc((size_t)g->n_tensors + 1, sizeof *p->slot);
     p->bound = few_calloc((size_t)g->n_tensors + 1, sizeof *p->bound);
@@ -247,7 +253,7 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
         p->has_grads |= g->tensors[v].grad_of >= 0;
     if (p->has_grads)
         p->grad_bytes = (size_t)g->sets[0]->count * sizeof(float);
-    omp_set_num_threads(p->team); /* oneDNN's primitives are made for as many */
+    omp_set_num_threads(p->dnn_threads); /* oneDNN's primitives are made for as many */
     few_graph_reachable(g, mark);
     FEW_GOTO(find_slice(p, err));
     FEW_GOTO(list_steps(p, mark, err));

@@ -41,16 +41,7 @@ static few_status make(few_weighted **out, const few_way *way, few_dnn_kind kind
     return st;
 }
 
-static void conv_run(const few_cpu_call *c)
-{
-    const few_weighted *w = c->state;
-    few_dnn_run(&w->prim, c->in[0], few_weighted_get(w, c, c->in[1]), c->in[2], c->out[0],
-                c->scratch);
-    if (c->in[3])
-        few_weighted_add(c, c->in[3]);
-}
-
-static const few_way conv_by_onednn = { conv_run, NULL, few_weighted_release };
+static const few_way conv_by_onednn = { few_weighted_forward, NULL, few_weighted_release };
 
 static few_status conv_prepare(few_cpu_prep *p, few_error *err)
 {
@@ -60,7 +51,14 @@ static few_status conv_prepare(few_cpu_prep *p, few_error *err)
     s.bias = c->is[2] != NULL;
     if (few_winograd_fits(&s))
         return few_winograd_prepare(p, FEW_DNN_CONV, &s, err);
+    int pieces = 1;
+    if (s.kh == 1 && s.kw == 1 && s.stride == 1 && !s.pad0 && !s.pad1) { /* by rows of pixels */
+        pieces = few_weighted_pieces(p, s.n * s.h, s.w);
+        s.h = s.oh = s.n * s.h / pieces;
+        s.n = 1;
+    }
     FEW_TRY(make(&w, &conv_by_onednn, FEW_DNN_CONV, &s, err));
+    w->pieces = pieces;
     return few_weighted_ready(p, w, 1, c->is[1], err);
 }
 

@@ -1,13 +1,15 @@
 /* What a CPU kernel is to the executor: one entry per op that has one, in cpu/list.def. An op
  * without an entry runs by its reference in double.
  *
- * Kernels are single-threaded: the executor gives each worker its own slices. Arithmetic is written
+ * Kernels are single-threaded: the executor gives each worker its own slices. Only where there are
+ * fewer images than cores may they share their work with a team. Arithmetic is written
  * once in plain C that the compiler vectorises, and built three times (portable, AVX2, AVX-512)
  * into three tables of the same functions (simd.h); FEW_ISA=portable|avx2|avx512 overrides the
  * choice made at run time. */
 #ifndef FEW_CPU_KERNEL_H
 #define FEW_CPU_KERNEL_H
 
+#include "base/team.h"
 #include "cpu/simd.h"
 #include "graph/backend.h"
 #include "op/op.h"
@@ -22,11 +24,11 @@ typedef struct few_cpu_call {
     few_dtype in_type[FEW_MAX_IN], out_type[FEW_MAX_OUT];
     const few_shape *is[FEW_MAX_IN], *os[FEW_MAX_OUT];
     const few_simd *simd;
-    void *state;   /* what prepare made, shared by the workers */
-    void *scratch; /* scratch_bytes of it, this worker's own */
-    void *acc;     /* acc_bytes of it, this worker's own, kept between slices */
-    bool first;    /* the first slice since gradients were cleared: overwrite acc */
-    int team;      /* OpenMP threads a kernel may use */
+    void *state;    /* what prepare made, shared by the workers */
+    void *scratch;  /* scratch_bytes of it, this worker's own */
+    void *acc;      /* acc_bytes of it, this worker's own, kept between slices */
+    bool first;     /* the first slice since gradients were cleared: overwrite acc */
+    few_team *team; /* threads that may share a kernel's work; NULL: this one alone */
 } few_cpu_call;
 
 /* What prepare learns and answers. */

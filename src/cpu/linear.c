@@ -3,11 +3,15 @@
 #include "cpu/tiles.h"
 #include "cpu/weighted.h"
 
-static few_status make(few_weighted **out, few_dnn_kind kind, few_dtype type, const few_shape *x,
+static int64_t rows_of(const few_shape *x)
+{
+    return few_shape_count(x) / x->d[x->rank - 1];
+}
+
+static few_status make(few_weighted **out, few_dnn_kind kind, few_dtype type, int64_t rows,
                        const few_shape *w_shape, bool bias, few_error *err)
 {
     const int64_t i = w_shape->d[1], o = w_shape->d[0];
-    const int64_t rows = few_shape_count(x) / x->d[x->rank - 1];
     few_weighted *w = few_calloc(1, sizeof *w);
     if (!w)
         return few_fail(err, FEW_ENOMEM, "out of memory for a linear layer");
@@ -23,24 +27,19 @@ static few_status linear_prepare(few_cpu_prep *p, few_error *err)
 {
     const few_cpu_call *c = &p->call;
     few_weighted *w = NULL;
-    FEW_TRY(make(&w, FEW_DNN_LINEAR, c->in_type[0], c->is[0], c->is[1], c->is[2] != NULL, err));
+    const int64_t rows = rows_of(c->is[0]);
+    const int pieces = few_weighted_pieces(p, rows, 1);
+    FEW_TRY(
+        make(&w, FEW_DNN_LINEAR, c->in_type[0], rows / pieces, c->is[1], c->is[2] != NULL, err));
+    w->pieces = pieces;
     return few_weighted_ready(p, w, 1, c->is[1], err);
-}
-
-static void linear_run(const few_cpu_call *c)
-{
-    const few_weighted *w = c->state;
-    few_dnn_run(&w->prim, c->in[0], few_weighted_get(w, c, c->in[1]), c->in[2], c->out[0],
-                c->scratch);
-    if (c->in[3])
-        few_weighted_add(c, c->in[3]);
 }
 
 static few_status data_prepare(few_cpu_prep *p, few_error *err)
 {
     const few_cpu_call *c = &p->call;
     few_weighted *w = NULL;
-    FEW_TRY(make(&w, FEW_DNN_LINEAR_DATA, c->in_type[0], c->is[0], c->is[1], false, err));
+    FEW_TRY(make(&w, FEW_DNN_LINEAR_DATA, c->in_type[0], rows_of(c->is[0]), c->is[1], false, err));
     return few_weighted_ready(p, w, 1, c->is[1], err);
 }
 
@@ -55,19 +54,20 @@ static few_status weights_prepare(few_cpu_prep *p, few_error *err)
     const few_cpu_call *c = &p->call;
     few_weighted *w = NULL;
     const int64_t i = c->os[0]->d[1], o = c->os[0]->d[0];
-    const int64_t rows = few_shape_count(c->is[0]) / i;
+    const int64_t rows = rows_of(c->is[0]);
     if (c->in_type[0] == FEW_BF16 && c->in_type[1] == FEW_BF16 && rows >= 32 &&
         few_cpu_may_use_amx())
         return few_tiles_prepare(
             p, &(few_amx_weights){ .n = rows, .h = 1, .w = 1, .c = i, .o = o, .k = 1 }, err);
-    FEW_TRY(make(&w, FEW_DNN_LINEAR_WEIGHTS, c->in_type[0], c->is[0], c->os[0], p->used[1], err));
+    FEW_TRY(make(&w, FEW_DNN_LINEAR_WEIGHTS, c->in_type[0], rows, c->os[0], p->used[1], err));
     w->way = &few_weighted_grad;
     return few_weighted_grad_ready(p, w, c->os[0], c->os[0]->d[0], err);
 }
 
-const few_cpu_kernel few_cpu_linear = {
-    .op = "linear", .prepare = linear_prepare, .run = linear_run, .release = few_weighted_release
-};
+const few_cpu_kernel few_cpu_linear = { .op = "linear",
+                                        .prepare = linear_prepare,
+                                        .run = few_weighted_forward,
+                                        .release = few_weighted_release };
 const few_cpu_kernel few_cpu_linear_grad_input = { .op = "linear_grad_input",
                                                    .prepare = data_prepare,
                                                    .run = data_run,

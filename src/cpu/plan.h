@@ -69,7 +69,10 @@ struct few_plan {
     few_packed *pack;
     int n_packs, room_packs;
     few_worker *worker;
-    int n_workers, team; /* team > 1: cores in each kernel of the one worker */
+    int n_workers;
+    few_team *team;  /* of the only worker's kernels, or NULL */
+    int dnn_threads; /* of oneDNN's primitives: 1, or where they do most of the work the team's size
+                      */
     char *fixed;
     size_t arena_bytes, fixed_bytes, scratch_bytes, acc_bytes, grad_bytes, pad_bytes;
     const float *master[FEW_MAX_SETS];

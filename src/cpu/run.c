@@ -166,7 +166,7 @@ static void run_slices(void *user, int w)
     const struct job *job = user;
     few_plan *p = job->p;
     const int threads = omp_get_max_threads();
-    omp_set_num_threads(p->team); /* for kernels of the only worker */
+    omp_set_num_threads(p->dnn_threads);
     if (p->has_grads)
         memset(p->worker[w].grad, 0, p->grad_bytes);
     p->worker[w].first = true;
@@ -192,15 +192,16 @@ static void run_slices(void *user, int w)
     omp_set_num_threads(threads);
 }
 
-/* The only worker's kernels have threads of their own, which must flush denormals, too. The
- * caller's own thread is the worker, whose state few_run_workers puts back as it was. */
-static void run_by_team(struct job *job)
+/* oneDNN's threads in the only worker's primitives must flush denormals, too. The caller's own
+ * thread is the worker, whose state few_run_workers puts back as it was. */
+static void run_with_dnn_threads(struct job *job)
 {
-#pragma omp parallel num_threads(job->p->team)
+    const int n = job->p->dnn_threads;
+#pragma omp parallel num_threads(n)
     if (omp_get_thread_num() > 0)
         few_flush_denormals();
     few_run_workers(1, run_slices, job);
-#pragma omp parallel num_threads(job->p->team)
+#pragma omp parallel num_threads(n)
     if (omp_get_thread_num() > 0)
         few_keep_denormals();
 }
@@ -221,8 +222,8 @@ static few_status cpu_run(few_plan *p, int64_t batch, few_error *err)
     }
     few_plan_repack(p);
     struct job job = { p, batch, (batch + p->slice - 1) / p->slice };
-    if (p->team > 1) {
-        run_by_team(&job);
+    if (p->dnn_threads > 1) {
+        run_with_dnn_threads(&job);
         return FEW_OK;
     }
     few_run_workers(p->n_workers, run_slices, &job);

@@ -14,6 +14,18 @@ static size_t up64(size_t n)
     return (n + 63) & ~(size_t)63;
 }
 
+int few_weighted_pieces(const few_cpu_prep *p, int64_t rows, int64_t pixels)
+{
+    enum { LEAST = 32 };
+    const int n = few_team_size(p->call.team);
+    return p->plan->dnn_threads == 1 && rows % n == 0 && rows / n * pixels >= LEAST ? n : 1;
+}
+
+static int members(const few_weighted *w)
+{
+    return w->pieces > 1 ? w->pieces : 1;
+}
+
 void few_weighted_release(void *state)
 {
     few_weighted *w = state;
@@ -30,7 +42,7 @@ few_status few_weighted_ready(few_cpu_prep *p, few_weighted *w, int k, const few
     w->plan = p->plan;
     p->state = w;
     FEW_GOTO(few_plan_pack(p->plan, p->call.node->in[k], &w->prim.weights, &w->pack, err));
-    p->scratch_bytes = up64(w->prim.scratch_bytes);
+    p->scratch_bytes = up64(w->prim.scratch_bytes) * (size_t)members(w);
     if (w->pack < 0) {
         FEW_GOTO(few_dnn_desc_make(&plain, FEW_F32, w_shape->rank, w_shape->d, NULL, false, err));
         FEW_GOTO(few_dnn_reorder_make(&w->convert, &plain, &w->prim.weights, err));
@@ -49,14 +61,37 @@ const void *few_weighted_get(const few_weighted *w, const few_cpu_call *c, const
 {
     if (w->pack >= 0)
         return few_plan_packed(w->plan, w->pack);
-    void *to = (char *)c->scratch + up64(w->prim.scratch_bytes);
+    void *to = (char *)c->scratch + up64(w->prim.scratch_bytes) * (size_t)members(w);
     few_dnn_reorder_run(&w->convert, plain, to);
     return to;
 }
 
-void few_weighted_add(const few_cpu_call *c, const void *res)
+struct share {
+    const few_cpu_call *call;
+    const void *weights;
+};
+
+static void forward_piece(void *user, int piece, int member)
 {
-    c->simd->add(c->out_type[0] == FEW_BF16, c->out[0], c->out[0], res, few_shape_count(c->os[0]));
+    const struct share *s = user;
+    const few_cpu_call *c = s->call;
+    const few_weighted *w = c->state;
+    const int n = members(w);
+    const bool bf = c->out_type[0] == FEW_BF16;
+    const int64_t bytes = bf ? 2 : 4, in = few_shape_count(c->is[0]) / n,
+                  out = few_shape_count(c->os[0]) / n;
+    char *y = (char *)c->out[0] + piece * out * bytes;
+    few_dnn_run(&w->prim, (const char *)c->in[0] + piece * in * bytes, s->weights, c->in[2], y,
+                (char *)c->scratch + (size_t)member * up64(w->prim.scratch_bytes));
+    if (c->in[3])
+        c->simd->add(bf, y, y, (const char *)c->in[3] + piece * out * bytes, out);
+}
+
+void few_weighted_forward(const few_cpu_call *c)
+{
+    const few_weighted *w = c->state;
+    struct share s = { c, few_weighted_get(w, c, c->in[1]) };
+    few_team_run(c->team, members(w), forward_piece, &s);
 }
 
 few_status few_weighted_grad_ready(few_cpu_prep *p, few_weighted *w, const few_shape *w_shape,

@@ -14,7 +14,12 @@ typedef struct few_weighted {
     few_dnn_reorder convert; /* plain f32 weights -> packed, or packed gradient -> plain */
     size_t packed_bytes;     /* rounded up to 64 */
     size_t bias_bytes;
+    int pieces; /* of a forward primitive's rows, which a team shares; 0: it is not shared */
 } few_weighted;
+
+/* In how many pieces a team is to share `rows` rows of `pixels` of a forward primitive: 1, or as
+ * many as it has members. The primitive is made for one piece. */
+int few_weighted_pieces(const few_cpu_prep *p, int64_t rows, int64_t pixels);
 
 /* Finish a forward or data-gradient primitive: pack the weights of input `k` (plain shape
  * w_shape), ask for scratch. Takes over st in every case. */
@@ -26,8 +31,8 @@ few_status few_weighted_grad_ready(few_cpu_prep *p, few_weighted *w, const few_s
 
 /* The weights as the primitive wants them; plain is the call's input. */
 const void *few_weighted_get(const few_weighted *w, const few_cpu_call *c, const void *plain);
-/* y += res over the whole output, in y's type. */
-void few_weighted_add(const few_cpu_call *c, const void *res);
+/* y = x w + b + res of in = {x, w, b, res}, out = {y}. */
+void few_weighted_forward(const few_cpu_call *c);
 
 /* The way of every weight gradient by oneDNN: in = {x, dy}, out = {dw, db}. */
 extern const few_way few_weighted_grad;

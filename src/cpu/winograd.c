@@ -131,14 +131,37 @@ static void convolve_piece(const struct winograd *w, const few_cpu_call *c, char
     }
 }
 
-/* One of n pieces: some tiles, or, where there are few, some channels of all, so that each of the
- * team transforms its own weights. */
-static struct piece piece_of(const struct winograd *w, int k, int n)
+/* What a team shares: in pieces of tiles, or, where there are few, of channels, so that each
+ * transforms weights of its own. */
+struct share {
+    const struct winograd *w;
+    const few_cpu_call *call;
+    const float *u;
+    int pieces;
+};
+
+/* Two pieces for each of the team, of 8 tiles at least, which products are best at. */
+static int pieces_of(const struct winograd *w, int team)
 {
-    if (!w->few || w->out < n * 32)
-        return (struct piece){ w->tiles * k / n, w->tiles * (k + 1) / n, 0, w->out };
-    const int64_t blocks = w->out / 32;
-    return (struct piece){ 0, w->tiles, blocks * k / n * 32, blocks * (k + 1) / n * 32 };
+    const int64_t most = w->few ? w->out / 32 : w->tiles / 8, wanted = 2 * team;
+    return team == 1 || most < 2 ? 1 : (int)(most < wanted ? most : wanted);
+}
+
+static void convolve_share(void *user, int k, int member)
+{
+    const struct share *s = user;
+    const struct winograd *w = s->w;
+    const int64_t units = w->few ? w->out / 32 : (w->tiles + 7) / 8;
+    const int64_t from = units * k / s->pieces, to = units * (k + 1) / s->pieces;
+    struct piece p = { 0, w->tiles, 0, w->out };
+    if (w->few) {
+        p.begin = from * 32;
+        p.end = to * 32;
+    } else {
+        p.from = from * 8;
+        p.to = to * 8 < w->tiles ? to * 8 : w->tiles;
+    }
+    convolve_piece(w, s->call, (char *)s->call->scratch + (size_t)member * w->part, s->u, p);
 }
 
 static void convolve(const struct winograd *w, const few_cpu_call *c)
@@ -147,14 +170,8 @@ static void convolve(const struct winograd *w, const few_cpu_call *c)
     const float *u = w->pack < 0 ? at(scratch, w->u) : few_plan_packed(w->plan, w->pack);
     if (w->pack < 0)
         w->fill(c->simd, c->is[1], c->in[1], at(scratch, w->u));
-    const int n = c->team;
-    if (n == 1) {
-        convolve_piece(w, c, scratch, u, piece_of(w, 0, 1));
-        return;
-    }
-#pragma omp parallel for num_threads(n) schedule(static, 1)
-    for (int k = 0; k < n; k++)
-        convolve_piece(w, c, scratch + (size_t)k * w->part, u, piece_of(w, k, n));
+    struct share s = { w, c, u, pieces_of(w, few_team_size(c->team)) };
+    few_team_run(c->team, s.pieces, convolve_share, &s);
 }
 
 /* dw[o][c][9] += acc[9][c][o] */
@@ -255,7 +272,7 @@ few_status few_winograd_prepare(few_cpu_prep *p, few_dnn_kind kind, const few_dn
     w->u = w->m + up64((size_t)stride(w, w->out) * positions);
     w->acc = w->u + (w->pack < 0 ? u_bytes : 0);
     w->part = w->acc;
-    p->scratch_bytes = w->part * (size_t)p->call.team;
+    p->scratch_bytes = w->part * (size_t)few_team_size(p->call.team);
     if (kind == FEW_DNN_CONV_WEIGHTS) {
         w->bias = p->used[1];
         w->db = 9 * pairs * sizeof(float);
