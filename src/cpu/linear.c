@@ -1,5 +1,7 @@
-/* linear and its gradients through oneDNN's inner product, over [rows, features]. */
+/* linear and its gradients, by our own kernel where there is a row an image, else through oneDNN's
+ * inner product, over [rows, features]. */
 #include "base/alloc.h"
+#include "cpu/rows.h"
 #include "cpu/tiles.h"
 #include "cpu/weighted.h"
 
@@ -23,15 +25,20 @@ static few_status make(few_weighted **out, few_dnn_kind kind, few_dtype type, in
     return st;
 }
 
+static const few_way forward_by_onednn = { few_weighted_forward, NULL, few_weighted_release };
+
 static few_status linear_prepare(few_cpu_prep *p, few_error *err)
 {
     const few_cpu_call *c = &p->call;
     few_weighted *w = NULL;
+    if (few_rows_fits(c))
+        return few_rows_prepare(p, err);
     const int64_t rows = rows_of(c->is[0]);
     const int pieces = few_weighted_pieces(p, rows, 1);
     FEW_TRY(
         make(&w, FEW_DNN_LINEAR, c->in_type[0], rows / pieces, c->is[1], c->is[2] != NULL, err));
     w->pieces = pieces;
+    w->way = &forward_by_onednn;
     return few_weighted_ready(p, w, 1, c->is[1], err);
 }
 
@@ -64,10 +71,9 @@ static few_status weights_prepare(few_cpu_prep *p, few_error *err)
     return few_weighted_grad_ready(p, w, c->os[0], c->os[0]->d[0], err);
 }
 
-const few_cpu_kernel few_cpu_linear = { .op = "linear",
-                                        .prepare = linear_prepare,
-                                        .run = few_weighted_forward,
-                                        .release = few_weighted_release };
+const few_cpu_kernel few_cpu_linear = {
+    .op = "linear", .prepare = linear_prepare, .run = few_way_run, .release = few_way_release
+};
 const few_cpu_kernel few_cpu_linear_grad_input = { .op = "linear_grad_input",
                                                    .prepare = data_prepare,
                                                    .run = data_run,

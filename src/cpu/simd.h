@@ -63,7 +63,10 @@ typedef struct few_simd {
                             int64_t n);
     void (*silu)(bool bf, void *y, const void *x, int64_t n);
     void (*silu_grad)(bool bf, void *dx, const void *x, const void *dy, int64_t n);
-    void (*add)(bool bf, void *y, const void *a, const void *b, int64_t n);       /* y may be a */
+    void (*add)(bool bf, void *y, const void *a, const void *b, int64_t n); /* y may be a */
+    /* y[rows,out] = x[rows,in] w[out,in]^T + bias (may be NULL) for the outputs from..to-1. */
+    void (*linear_rows)(float *y, const float *x, const float *w, const float *bias, int64_t rows,
+                        int64_t in, int64_t out, int64_t from, int64_t to);
     void (*affine)(bool bf, void *y, const void *x, float a, float b, int64_t n); /* y may be x */
     void (*mul)(float *y, const float *a, const float *b, int64_t n);
     void (*div)(float *y, const float *a, const float *b, int64_t n);

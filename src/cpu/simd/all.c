@@ -11,6 +11,7 @@
 #include "cpu/simd/random.c"
 #include "cpu/simd/update.c"
 #include "cpu/simd/winograd.c"
+#include "cpu/simd/rows.c"
 // clang-format on
 
 #define JOIN2(a, b) a##b
@@ -31,6 +32,7 @@ const few_simd JOIN(few_simd_, FEW_SIMD_NAME) = {
     .silu = silu,
     .silu_grad = silu_grad,
     .add = add,
+    .linear_rows = linear_rows,
     .affine = affine,
     .mul = mul,
     .div = divide,
