@@ -2,6 +2,7 @@
  * piece is adding one to it, so a thread that comes late, with an old number in hand, takes nothing
  * of the next job. Who finds nothing for a while sleeps, and so does the caller when it waits for
  * the last pieces: its core is then free for the thread that was put aside while it had one. */
+#define _GNU_SOURCE
 #include "base/team.h"
 
 #include "base/alloc.h"
@@ -9,6 +10,7 @@
 
 #include <omp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 enum { LOOKS = 5000 }; /* for work or its end, before sleeping: some 100 microseconds */
@@ -21,6 +23,7 @@ struct few_team {
     _Atomic uint64_t work; /* job << 32 | pieces << 16 | next */
     _Atomic int done, sleeping, next_member;
     atomic_bool waiting, quit;
+    atomic_int core; /* of the caller, when it last began */
     pthread_mutex_t lock;
     pthread_cond_t wake, finished;
 };
@@ -72,6 +75,22 @@ static bool nothing_to_do(few_team *t)
     return (int)(work & 0xffff) >= pieces_of(work) && !atomic_load(&t->quit);
 }
 
+/* A thread that is woken is put where it was, or beside who wakes it; where cores do not share a
+ * cache (as in many virtual machines) nobody looks for an idle one, and it would wait for the
+ * caller for ever. So it moves itself. */
+static void leave_callers_core(const few_team *t)
+{
+    const int core = atomic_load(&t->core);
+    cpu_set_t all, others;
+    if (core != sched_getcpu() || core < 0 || core >= CPU_SETSIZE ||
+        sched_getaffinity(0, sizeof all, &all) != 0)
+        return;
+    others = all;
+    CPU_CLR(core, &others);
+    if (CPU_COUNT(&others) && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof all, &all);
+}
+
 static void *member(void *team)
 {
     few_team *t = team;
@@ -79,9 +98,12 @@ static void *member(void *team)
     few_flush_denormals();
     omp_set_num_threads(1); /* or a library that fn calls would take every core */
     while (!atomic_load(&t->quit)) {
-        int looks = 0;
-        while (looks < LOOKS && !atomic_load(&t->quit)) {
-            looks = work_off(t, me) ? 0 : looks + 1;
+        leave_callers_core(t);
+        for (int looks = 0; looks < LOOKS && !atomic_load(&t->quit); looks++) {
+            if (work_off(t, me)) {
+                leave_callers_core(t);
+                looks = 0;
+            }
             relax();
         }
         pthread_mutex_lock(&t->lock);
@@ -164,6 +186,7 @@ void few_team_run(few_team *t, int pieces, void (*fn)(void *user, int piece, int
     }
     t->fn = fn;
     t->user = user;
+    atomic_store(&t->core, sched_getcpu());
     atomic_store(&t->done, 0);
     const uint64_t job = (atomic_load(&t->work) >> 32) + 1;
     atomic_store(&t->work, job << 32 | (uint64_t)pieces << 16);

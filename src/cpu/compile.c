@@ -269,6 +269,7 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
                 goto cleanup;
             }
         }
+    FEW_GOTO(few_plan_place_packs(p, err));
     FEW_GOTO(make_workers(p, err));
     set_pointers(p);
     p->flops = few_graph_flops(g);

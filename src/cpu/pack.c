@@ -18,8 +18,7 @@ static few_packed *next(few_plan *p, const few_tensor *t, size_t bytes)
     }
     few_packed *k = &p->pack[p->n_packs];
     *k = (few_packed){ .set = t->set, .param = t->param, .bytes = bytes };
-    k->data = few_big_alloc(bytes);
-    return k->data ? k : NULL;
+    return k;
 }
 
 /* Where v is a parameter that another node wished for in the same way: its index. */
@@ -57,12 +56,9 @@ few_status few_plan_pack(few_plan *p, few_val v, const few_dnn_desc *want, int *
     if (st == FEW_OK)
         st = few_dnn_reorder_make(&k->reorder, &plain, want, err);
     few_dnn_desc_free(&plain);
-    if (st != FEW_OK) {
-        few_big_free(k->data, k->bytes);
-        return st;
-    }
-    *index = p->n_packs++;
-    return FEW_OK;
+    if (st == FEW_OK)
+        *index = p->n_packs++;
+    return st;
 }
 
 few_status few_plan_pack_by(few_plan *p, few_val v, few_fill fill, size_t bytes, int *index,
@@ -77,6 +73,25 @@ few_status few_plan_pack_by(few_plan *p, few_val v, few_fill fill, size_t bytes,
         return no_memory(err);
     k->fill = fill;
     *index = p->n_packs++;
+    return FEW_OK;
+}
+
+/* One after the other, so that they lie in huge pages: one image's evaluation streams through all of
+ * them, and prefetchers stop at the end of a page. */
+few_status few_plan_place_packs(few_plan *p, few_error *err)
+{
+    enum { APART = 64 };
+    p->pack_bytes = 0;
+    for (int k = 0; k < p->n_packs; k++)
+        p->pack_bytes += (p->pack[k].bytes + APART - 1) / APART * APART;
+    p->packed = few_big_alloc(p->pack_bytes);
+    if (!p->packed)
+        return no_memory(err);
+    char *at = p->packed;
+    for (int k = 0; k < p->n_packs; k++) {
+        p->pack[k].data = at;
+        at += (p->pack[k].bytes + APART - 1) / APART * APART;
+    }
     return FEW_OK;
 }
 
@@ -114,10 +129,9 @@ void few_plan_repack(few_plan *p)
 
 void few_plan_free_packs(few_plan *p)
 {
-    for (int k = 0; k < p->n_packs; k++) {
+    for (int k = 0; k < p->n_packs; k++)
         if (!p->pack[k].fill)
             few_dnn_reorder_free(&p->pack[k].reorder);
-        few_big_free(p->pack[k].data, p->pack[k].bytes);
-    }
     few_free(p->pack);
+    few_big_free(p->packed, p->pack_bytes);
 }

@@ -68,6 +68,8 @@ struct few_plan {
     int n_steps;
     few_packed *pack;
     int n_packs, room_packs;
+    void *packed; /* the bytes of all of them */
+    size_t pack_bytes;
     few_worker *worker;
     int n_workers;
     few_team *team;  /* of the only worker's kernels, or NULL */
@@ -91,6 +93,8 @@ few_status few_plan_pack(few_plan *p, few_val v, const few_dnn_desc *want, int *
 /* The same in a form of our own, `bytes` long. */
 few_status few_plan_pack_by(few_plan *p, few_val v, few_fill fill, size_t bytes, int *index,
                             few_error *err);
+/* Give the copies that were asked for their places; no more may be asked for. */
+few_status few_plan_place_packs(few_plan *p, few_error *err);
 const void *few_plan_packed(const few_plan *p, int index);
 /* Make the copies of changed sets again, spread over the workers. */
 void few_plan_repack(few_plan *p);
