@@ -91,6 +91,7 @@ typedef int (*few_progress_fn)(void *user, int64_t done, int64_t total);
 /* How to sample. Fill with few_sample_defaults(). */
 typedef struct few_sample_options {
     const char *sampler;      /* NULL: the checkpoint's own */
+    const char *settings;     /* of the sampler, as "grid=karras,rho=5"; NULL: its defaults */
     int steps;                /* 0: the checkpoint's own; 128 for a teacher */
     uint64_t seed;            /* image i of seed k is always the same image */
     int64_t first;            /* index of the first image */

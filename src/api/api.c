@@ -88,6 +88,23 @@ static few_status need_drawer(few_model *m, int64_t n, bool guided, unsigned nee
     return FEW_OK;
 }
 
+/* "KEY=VALUE,..." */
+static few_status apply_settings(const few_sampler *s, void *options, const char *text,
+                                 few_error *err)
+{
+    struct list {
+        few_strings set;
+    } list = { { NULL, 0 } };
+    static const few_option table[] = { { "settings", FEW_OPT_STRINGS, offsetof(struct list, set),
+                                          NULL, 0, 0, "", NULL },
+                                        { .name = NULL } };
+    few_status st = few_option_set(table, &list, "settings", text, "few_sample", err);
+    if (st == FEW_OK)
+        st = few_sampler_options_set(s, options, &list.set, err);
+    few_options_clear(table, &list);
+    return st;
+}
+
 few_status few_sample(few_model *m, int64_t n, const few_sample_options *options, float *images,
                       int64_t *nfe, few_error *err)
 {
@@ -108,9 +125,13 @@ few_status few_sample(few_model *m, int64_t n, const few_sample_options *options
     void *sampler_options = NULL;
     int64_t evaluated = 0;
     FEW_TRY(few_sampler_options_make(s, &sampler_options, err));
+    few_status st = FEW_OK;
+    if (o.settings && *o.settings)
+        st = apply_settings(s, sampler_options, o.settings, err);
     few_strbuf warning; /* of no interest to a program */
     few_strbuf_init(&warning);
-    few_status st = s->check ? s->check(spec, sampler_options, steps, &warning, err) : FEW_OK;
+    if (st == FEW_OK && s->check)
+        st = s->check(spec, sampler_options, steps, &warning, err);
     few_strbuf_free(&warning);
     if (st == FEW_OK)
         st = need_drawer(m, n, o.guidance != 0, few_sampler_needs(s, sampler_options), err);

@@ -37,7 +37,7 @@ double few_x_var_measured(double eta, double mean_square_error)
 
 double few_x_var_table(const double *table, int n, double t)
 {
-    const double at = fmin(fmax(t * n - 1, 0), n - 1);
+    const double at = fmin(fmax(t * n - 1, 0), n - 1), early = fmin(fmax(t * n, 0), 1);
     const int i = (int)at, j = i + 1 < n ? i + 1 : i;
-    return table[i] + (at - i) * (table[j] - table[i]);
+    return early * early * table[i] + (at - i) * (table[j] - table[i]);
 }

@@ -25,7 +25,8 @@ double few_addim_k(double phi_t, double phi_s, double x_var, double eps_mean_squ
 /* The variance of x: 0.1 / (2 + SNR); or eta times the mean squared error of a prediction. */
 double few_x_var_analytic(double alpha, double sigma);
 double few_x_var_measured(double eta, double mean_square_error);
-/* Or from a table of n values at times (i + 1) / n, linear between them. */
+/* Or from a table of n values at times (i + 1) / n, linear between them; before the first it falls
+ * with t^2, as the variance of x given z does. */
 double few_x_var_table(const double *table, int n, double t);
 
 #endif

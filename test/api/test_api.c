@@ -225,6 +225,34 @@ static void defaults_are_the_checkpoints_own(void **state)
     few_model_free(NULL);
 }
 
+/* Settings of a sampler are those that --set takes; wrong ones are told. */
+static void settings_reach_the_sampler(void **state)
+{
+    (void)state;
+    float plain[N * D], have[N * D];
+    few_sample_options o;
+    few_error err = { 0 };
+    few_model *m = load("teacher.safetensors", 1);
+    few_sample_defaults(&o);
+    o.sampler = "ddim";
+    o.steps = 3;
+    sample(m, N, &o, plain);
+    o.settings = "eta=0,grid=time"; /* the defaults */
+    sample(m, N, &o, have);
+    assert_memory_equal(plain, have, sizeof have);
+    o.settings = "grid=list,times=1,0.6,0.3";
+    sample(m, N, &o, have);
+    assert_memory_not_equal(plain, have, sizeof have);
+    o.settings = "eat=1";
+    assert_int_not_equal(few_sample(m, N, &o, have, NULL, &err), FEW_OK);
+    assert_non_null(strstr(err.text, "eta"));
+    o.settings = "eta";
+    assert_int_not_equal(few_sample(m, N, &o, have, NULL, &err), FEW_OK);
+    o.settings = "eta=5";
+    assert_int_not_equal(few_sample(m, N, &o, have, NULL, &err), FEW_OK);
+    few_model_free(m);
+}
+
 /* A model makes a new drawer when n or guidance changes; images must not. */
 static void images_do_not_depend_on_the_call(void **state)
 {
@@ -573,9 +601,11 @@ static void loading_and_freeing_leaks_nothing(void **state)
         few_model *m = load("teacher.safetensors", 1);
         few_sample_defaults(&o);
         o.sampler = "addim"; /* has options */
+        o.settings = "eta=0.5,last=x_hat";
         o.steps = 1;
         o.guidance = k % 2;
         sample(m, 1 + k % 2, &o, images);
+        o.settings = NULL;
         o.sampler = "multistep"; /* refused */
         assert_int_equal(few_sample(m, 2, &o, images, NULL, &err), FEW_EUNSUPPORTED);
         few_model_free(m);
@@ -595,6 +625,7 @@ int main(void)
         cmocka_unit_test(constants_and_properties),
         cmocka_unit_test(images_are_those_of_the_program),
         cmocka_unit_test(defaults_are_the_checkpoints_own),
+        cmocka_unit_test(settings_reach_the_sampler),
         cmocka_unit_test(images_do_not_depend_on_the_call),
         cmocka_unit_test(cancelling),
         cmocka_unit_test(wrong_arguments),

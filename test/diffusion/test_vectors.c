@@ -204,6 +204,10 @@ static void addim(void **state)
     near(few_x_var_analytic(quarter.alpha, quarter.sigma), 0.0127751793446, tol); /* 24 */
     near(few_x_var_analytic(to.alpha, to.sigma), 0.0333333333333, tol);
     near(few_x_var_table((const double[]){ 1, 3 }, 2, 0.75), 2, tol);
+    near(few_x_var_table((const double[]){ 1, 3 }, 2, 1), 3, tol);
+    near(few_x_var_table((const double[]){ 1, 3 }, 2, 0.5), 1, tol);
+    near(few_x_var_table((const double[]){ 1, 3 }, 2, 0.25), 0.25, tol);
+    assert_true(few_x_var_table((const double[]){ 1, 3 }, 2, 0) == 0);
     few_schedule_clear(&s);
 }
 
