@@ -16,7 +16,7 @@
 
 #include "base/option.h"
 
-enum { FEW_MAX_COMPARED = 32 }; /* students, and samplers */
+enum { FEW_MAX_COMPARED = 64 }; /* students, and samplers */
 
 typedef struct few_compare_student {
     char *label, *row, *config,

@@ -93,7 +93,7 @@ few_status few_compare_write_tsv(const few_compare *c, few_error *err)
 
 /* ---- tables ---------------------------------------------------------------------------------*/
 
-enum { MAX_COLUMNS = 32, MAX_ROWS = 1024 };
+enum { MAX_COLUMNS = 32, MAX_ROWS = 1024, MOST_ACROSS = 16 };
 
 static void spread_text(char *text, const few_compare_spread *s)
 {
@@ -147,14 +147,16 @@ static void fill_students(const few_compare *c, few_compare_table *t, const doub
     }
 }
 
-static void fill_samplers(const few_compare *c, few_compare_table *t, const double *nfe)
+/* Ways down, numbers of evaluations across. */
+static void fill_ways(const few_compare *c, bool students, few_compare_table *t, const double *nfe)
 {
-    snprintf(cell_of(t, 0, 0), FEW_COMPARE_TEXT, "sampler, evaluations");
+    snprintf(cell_of(t, 0, 0), FEW_COMPARE_TEXT, "%s, evaluations",
+             students ? "student" : "sampler");
     for (int i = 1; i <= t->rows; i++) {
-        const char *row = few_compare_row(c, false, i - 1);
+        const char *row = few_compare_row(c, students, i - 1);
         snprintf(cell_of(t, i, 0), FEW_COMPARE_TEXT, "%.60s", row);
         for (int k = 1; k < t->columns; k++) {
-            const few_compare_spread s = few_compare_spread_of(c, false, row, nfe[k - 1]);
+            const few_compare_spread s = few_compare_spread_of(c, students, row, nfe[k - 1]);
             snprintf(cell_of(t, 0, k), FEW_COMPARE_TEXT, "%.6g", nfe[k - 1]);
             spread_text(cell_of(t, i, k), &s);
         }
@@ -197,12 +199,14 @@ few_status few_compare_table_make(const few_compare *c, few_compare_kind kind, f
     double nfe[MAX_COLUMNS + 1] = { 0 };
     const int n = few_compare_evaluations(c, kind == FEW_COMPARE_STUDENTS, nfe, MAX_COLUMNS - 1);
     *t = (few_compare_table){ .caption = captions[kind] };
-    if (kind == FEW_COMPARE_STUDENTS) {
+    const bool students = kind == FEW_COMPARE_STUDENTS;
+    const bool across = students && count_rows(c, true) <= MOST_ACROSS;
+    if (across) {
         t->columns = 1 + count_rows(c, true);
         t->rows = n + (best_of_teacher(c) != NULL);
-    } else if (kind == FEW_COMPARE_SAMPLERS) {
+    } else if (kind != FEW_COMPARE_LIST) {
         t->columns = 1 + n;
-        t->rows = count_rows(c, false);
+        t->rows = count_rows(c, students);
     } else {
         t->columns = 3;
         t->rows = MAX_ROWS;
@@ -210,12 +214,12 @@ few_status few_compare_table_make(const few_compare *c, few_compare_kind kind, f
     t->cell = few_calloc((size_t)((t->rows + 1) * t->columns), sizeof *t->cell);
     if (!t->cell)
         return few_fail(err, FEW_ENOMEM, "out of memory for a table");
-    if (kind == FEW_COMPARE_STUDENTS && t->columns > 1)
-        fill_students(c, t, nfe);
-    else if (kind == FEW_COMPARE_SAMPLERS)
-        fill_samplers(c, t, nfe);
-    else if (kind == FEW_COMPARE_LIST)
+    if (kind == FEW_COMPARE_LIST)
         fill_list(c, t);
+    else if (across && t->columns > 1)
+        fill_students(c, t, nfe);
+    else if (!across)
+        fill_ways(c, students, t, nfe);
     if (kind != FEW_COMPARE_LIST && (!n || t->columns < 2))
         t->rows = 0;
     return FEW_OK;

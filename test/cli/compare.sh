@@ -105,6 +105,18 @@ cmp -s <(cut -f 1-9,11 whole/compare.tsv) <(cut -f 1-9,11 cut/compare.tsv) || {
 must "$fewstep" compare all.yaml -o cut --plan
 ! grep -q 'to do' out || fail "--plan"
 
+# Samplers alone, students alone, and more students than a table is wide.
+sed '/^students/,/^samplers/{/^samplers/!d}; /^quick/d' all.yaml >samplers.yaml
+must "$fewstep" compare samplers.yaml -o samplers
+grep -qF '| sampler, evaluations | 2 | 3 | 4 |' samplers/compare.md || { fail "samplers alone"; cat samplers/compare.md; }
+{
+    sed '/^students/,$d; s/images: 60/images: 8/; s/samples: 24/samples: 4/' all.yaml
+    echo 'students:'
+    for k in $(seq 17); do echo "  way$k: {config: mcd.yaml, steps: [1], set: [train.lr=${k}e-5]}"; done
+} | sed '/^seed/d' >wide.yaml
+must "$fewstep" compare wide.yaml -o wide
+grep -qE '^\| way17 \| [0-9.]+ \|$' wide/compare.md || { fail "many students"; cat wide/compare.md; }
+
 # A changed setting: that cell is made again, and its training, which is of another configuration, refused.
 sed 's/grid=time/grid=karras/' all.yaml >grid.yaml
 must "$fewstep" compare grid.yaml -o cut --plan
