@@ -76,8 +76,8 @@ few_status few_plan_pack_by(few_plan *p, few_val v, few_fill fill, size_t bytes,
     return FEW_OK;
 }
 
-/* One after the other, so that they lie in huge pages: one image's evaluation streams through all of
- * them, and prefetchers stop at the end of a page. */
+/* One after the other, so that they lie in huge pages: one image's evaluation streams through all
+ * of them, and prefetchers stop at the end of a page. */
 few_status few_plan_place_packs(few_plan *p, few_error *err)
 {
     enum { APART = 64 };
