@@ -3,7 +3,7 @@
  *
  *   bench_limits [tries]     TSV on stdout */
 #include "base/thread.h"
-#include "measure.h"
+#include "cpu/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>

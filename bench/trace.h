@@ -2,7 +2,7 @@
 #ifndef FEW_BENCH_TRACE_H
 #define FEW_BENCH_TRACE_H
 
-#include "measure.h"
+#include "cpu/limits.h"
 
 typedef struct few_trace_row {
     char *op, *label, *shapes; /* owned by the trace; label "" and shapes "" after grouping by op */

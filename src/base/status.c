@@ -1,6 +1,8 @@
 /* Status texts and error reports. */
 #include "base/status.h"
 
+#include "base/revision.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +19,11 @@ const char *few_status_text(few_status s)
 const char *few_version(void)
 {
     return FEW_VERSION;
+}
+
+const char *few_revision(void)
+{
+    return FEW_REVISION;
 }
 
 few_status few_fail(few_error *err, few_status code, const char *fmt, ...)

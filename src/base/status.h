@@ -20,6 +20,9 @@ few_status few_fail(few_error *err, few_status code, const char *fmt, ...) FEW_P
 /* Put "where: " before the text of an error that is being passed on. Returns err's code. */
 few_status few_fail_in(few_error *err, const char *fmt, ...) FEW_PRINTF(2, 3);
 
+/* The commit that was built, as git describes it; "unknown" without git. */
+const char *few_revision(void);
+
 /* Forget an error. */
 void few_error_clear(few_error *err);
 

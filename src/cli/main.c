@@ -237,7 +237,7 @@ int main(int argc, char **argv)
     if (argc < 2)
         return few_command_help.run(NULL, 0, NULL), FEW_EXIT_USAGE;
     if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
-        return printf("fewstep %s\n", few_version()), FEW_EXIT_OK;
+        return printf("fewstep %s (%s)\n", few_version(), few_revision()), FEW_EXIT_OK;
     const char *name = argv[1];
     if (!strcmp(name, "--help") || !strcmp(name, "-h"))
         name = "help";

@@ -1,6 +1,7 @@
 /* fewstep plan: what a configuration costs, before anything runs. */
 #include "base/alloc.h"
 #include "cli/command.h"
+#include "cpu/limits.h"
 #include "train/config.h"
 
 #include <inttypes.h>
@@ -62,6 +63,17 @@ static few_status make(const struct options *o, few_config *c, few_trainer *t, f
     return few_trainer_start(t, true, err);
 }
 
+/* Seconds of a slice at the limits of this machine, which are measured. */
+static double roofline_of(const few_plan *p, const few_plan_report *r)
+{
+    few_roof roof;
+    few_roof_glance(&roof, r->workers);
+    const double cache = (size_t)r->arena_bytes <= roof.l2_bytes ? roof.l2 : roof.l3;
+    const double bf16 = roof.bf16 > 0 ? roof.bf16 : roof.f32;
+    const few_rates rates = { roof.f32 / r->workers, bf16 / r->workers, cache / r->workers };
+    return few_backend_cpu.roofline(p, &rates);
+}
+
 static int run(const void *options, int n_args, char **args)
 {
     few_error err = { 0 };
@@ -80,12 +92,14 @@ static int run(const void *options, int n_args, char **args)
     const double each = r.flops / (double)r.slice, forward = forward_flops(&t.spec);
     const int64_t state = (int64_t)t.state.count * 4 * (3 + t.state.n_ema);
     const int64_t memory = r.workers * (r.arena_bytes + r.scratch_bytes) + r.weight_bytes + state;
+    const double roofline = roofline_of(t.plan, &r) / (double)(r.slice * r.workers);
     const char *precision = r.precision == FEW_PRECISION_BF16 ? "bf16" : "f32";
     if (few_cli_state.json)
         few_cli_json(json_pack(
-            "{s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:s}", "parameters",
+            "{s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:s}", "parameters",
             (json_int_t)r.params, "flops_per_image", forward, "flops_per_training_image", each,
-            "bytes_moved_per_training_image", r.bytes_moved / (double)r.slice, "arena_bytes",
+            "bytes_moved_per_training_image", r.bytes_moved / (double)r.slice,
+            "roofline_seconds_per_training_image", roofline, "arena_bytes",
             (json_int_t)r.arena_bytes, "scratch_bytes", (json_int_t)r.scratch_bytes, "weight_bytes",
             (json_int_t)r.weight_bytes, "state_bytes", (json_int_t)state, "memory_bytes",
             (json_int_t)memory, "workers", r.workers, "slice", (json_int_t)r.slice, "nodes",
@@ -93,13 +107,14 @@ static int run(const void *options, int n_args, char **args)
     else
         printf("%s\n  parameters        %.2f M\n  one evaluation    %.3f GFLOP an image\n"
                "  a training step   %.3f GFLOP and %.1f MB moved an image, %" PRId64 " nodes\n"
+               "  at this machine's limits  %.0f images/s in training, convolutions direct\n"
                "  precision         %s\n  workers           %d, slices of %" PRId64 " images\n"
                "  activations       %.1f MB a worker (arena), %.1f MB scratch\n"
                "  packed weights    %.1f MB\n  weights, moments, averages  %.1f MB\n"
                "  together          %.1f MB\n",
                args[0], (double)r.params / 1e6, forward / 1e9, each / 1e9,
-               r.bytes_moved / (double)r.slice / 1e6, r.nodes, precision, r.workers, r.slice,
-               (double)r.arena_bytes / 1e6, (double)r.scratch_bytes / 1e6,
+               r.bytes_moved / (double)r.slice / 1e6, r.nodes, 1 / roofline, precision, r.workers,
+               r.slice, (double)r.arena_bytes / 1e6, (double)r.scratch_bytes / 1e6,
                (double)r.weight_bytes / 1e6, (double)state / 1e6, (double)memory / 1e6);
     few_trainer_free(&t);
     few_config_clear(&c);

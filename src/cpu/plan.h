@@ -103,7 +103,8 @@ void few_plan_free_packs(few_plan *p);
 /* Give every tensor its place: types, aliases, in-place results, lives, arena offsets. */
 few_status few_plan_layout(few_plan *p, const uint8_t *mark, few_error *err);
 
-/* Write what FEW_TRACE asked for (trace.c). */
+/* As few_backend.roofline; and what FEW_TRACE asked for (trace.c). */
+double few_cpu_roofline(const few_plan *p, const few_rates *rates);
 void few_plan_write_trace(const few_plan *p);
 
 /* The optimiser (update.c) and summed gradients (run.c). */

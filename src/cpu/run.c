@@ -328,4 +328,5 @@ const few_backend few_backend_cpu = {
     .gradients = cpu_gradients,
     .update = few_cpu_update,
     .report = cpu_report,
+    .roofline = few_cpu_roofline,
 };

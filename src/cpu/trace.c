@@ -1,6 +1,7 @@
-/* FEW_TRACE=file: where a plan's time goes. A line about the plan, a head, a row for each node that
- * runs: what it cost the first worker for a slice, and what it does. Plans are appended one after
- * another, as they are released (bench/trace.h reads them). */
+/* Where a plan's time would go at the limits of a machine, and with FEW_TRACE=file where it goes. A
+ * line about the plan, a head, a row for each node that runs: what it cost the first worker for a
+ * slice, and what it does. Plans are appended one after another, as they are released
+ * (bench/trace.h reads them). */
 #include "cpu/plan.h"
 
 #include <stdio.h>
@@ -15,12 +16,33 @@ static double bytes_of(const few_plan *p, const few_node *n)
     return bytes;
 }
 
+static double flops_of(const few_plan *p, const few_node *n)
+{
+    return n->op->flops ? n->op->flops(n, p->g)
+                        : (double)few_shape_count(&p->g->tensors[n->out[0]].shape);
+}
+
+double few_cpu_roofline(const few_plan *p, const few_rates *rates)
+{
+    double seconds = 0;
+    for (int k = 0; k < p->n_steps; k++) {
+        const few_node *n = p->step[k].node;
+        if (p->step[k].skip || p->step[k].once)
+            continue;
+        const bool bf16 = n->n_in && n->in[0] != FEW_NONE && p->slot[n->in[0]].type == FEW_BF16;
+        const double a = flops_of(p, n) / (bf16 ? rates->bf16 : rates->f32),
+                     b = bytes_of(p, n) / rates->bytes;
+        seconds += a > b ? a : b;
+    }
+    return seconds;
+}
+
 static void write_row(FILE *f, const few_plan *p, const few_step *s)
 {
     const few_node *n = s->node;
     const double seconds = s->seconds / (double)p->traced, bytes = bytes_of(p, n);
     const few_shape *out = &p->g->tensors[n->out[0]].shape;
-    const double flops = n->op->flops ? n->op->flops(n, p->g) : (double)few_shape_count(out);
+    const double flops = flops_of(p, n);
     char a[96], b[96];
     fprintf(f, "%s\t%s\t%s", n->op->name, n->label, few_shape_text(out, a));
     for (int j = 0; j < n->n_in; j++)

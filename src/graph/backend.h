@@ -51,6 +51,12 @@ typedef struct few_plan_report {
     int64_t weight_bytes;  /* packed copies and gradient accumulators, all workers */
 } few_plan_report;
 
+/* What one worker can do in a second, for few_backend.roofline. */
+typedef struct few_rates {
+    double f32, bf16; /* FLOPs of matrix products */
+    double bytes;     /* of memory */
+} few_rates;
+
 typedef struct few_backend {
     const char *name, *help;
     /* The graph is borrowed and must outlive the plan. */
@@ -69,6 +75,9 @@ typedef struct few_backend {
     /* Optimiser step; set 0's values count as changed afterwards and are packed again. */
     few_status (*update)(few_plan *p, few_update *u, few_error *err);
     void (*report)(const few_plan *p, few_plan_report *r);
+    /* Seconds of one slice if every node took the longer of its FLOPs' and its bytes' time. FLOPs
+     * are those of direct convolutions. */
+    double (*roofline)(const few_plan *p, const few_rates *rates);
 } few_backend;
 
 extern const few_backend few_backend_cpu;

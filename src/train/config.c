@@ -369,11 +369,11 @@ void few_config_differences(const few_config *old, const few_config *new, few_st
 
 static few_status history_entry(const few_config *c, few_trainer *t, few_error *err)
 {
-    json_t *o =
-        json_pack("{s:s, s:s, s:I, s:I, s:f, s:s, s:s?, s:s*}", "method", c->method->name,
-                  "version", FEW_VERSION, "steps", (json_int_t)c->train.steps, "batch",
-                  (json_int_t)c->train.batch, "lr", c->train.lr, "data", t->data.name, "teacher",
-                  t->teacher ? t->teacher->hash : NULL, "init", t->init ? t->init->hash : NULL);
+    json_t *o = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:f, s:s, s:s?, s:s*}", "method", c->method->name, "version",
+        FEW_VERSION, "revision", few_revision(), "steps", (json_int_t)c->train.steps, "batch",
+        (json_int_t)c->train.batch, "lr", c->train.lr, "data", t->data.name, "teacher",
+        t->teacher ? t->teacher->hash : NULL, "init", t->init ? t->init->hash : NULL);
     if (!t->spec.history)
         t->spec.history = json_array();
     else { /* the teacher's list is its own */

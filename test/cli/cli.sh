@@ -50,7 +50,7 @@ model: { network: unet, base: 8, multipliers: [1, 2], blocks: 1, attention: [4],
 train: { steps: 6, batch: 8, slice: 4, save_every: 3, sample_every: 3, samples: 4, sample_steps: 2, log_every: 1, warmup: 2, label_drop: 0.1 }
 YAML
 ok plan "$fewstep" plan c.yaml --json
-keys parameters flops_per_image arena_bytes
+keys parameters flops_per_image bytes_moved_per_training_image arena_bytes roofline_seconds_per_training_image
 ok train "$fewstep" train c.yaml -o t
 [ "$(wc -l <t/log.tsv)" = 7 ] || { echo "FAIL log.tsv has $(wc -l <t/log.tsv) lines, not 7"; failed=1; }
 [ -f t/config.yaml ] && [ -f t/samples/step-00000006.png ] || { echo "FAIL run folder"; failed=1; }
@@ -195,6 +195,7 @@ has out '"guidance": 1'
 ok "report without a floor" "$fewstep" eval s --samples 8 --features f.safetensors --train none --report f.html
 ! grep -q 'The floor\|nan' f.html || { echo "FAIL a report without a floor tells it"; failed=1; }
 ok "inspect json" "$fewstep" inspect s --json
+keys revision version
 has out '"steps": 2'
 ok inspect "$fewstep" inspect s
 ok "bench step" "$fewstep" bench step c.yaml --json --batch 8 --repeat 1

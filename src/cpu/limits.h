@@ -1,8 +1,8 @@
-/* What this machine can do, for the benchmarks: rates of arithmetic, of memory, and of matrix
+/* What this machine can do, for plans and benchmarks: rates of arithmetic, of memory, and of matrix
  * products as oneDNN does them. Every figure is the best of several short runs: a limit is what
  * was reached, and other programs only take away. */
-#ifndef FEW_BENCH_MEASURE_H
-#define FEW_BENCH_MEASURE_H
+#ifndef FEW_CPU_LIMITS_H
+#define FEW_CPU_LIMITS_H
 
 #include "base/status.h"
 
@@ -36,5 +36,7 @@ typedef struct few_roof {
 } few_roof;
 
 void few_roof_measure(few_roof *r, int threads, int tries);
+/* The same in half a second, without DRAM: one size of matrix product, few runs. */
+void few_roof_glance(few_roof *r, int threads);
 
 #endif

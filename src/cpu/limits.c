@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "measure.h"
+#include "cpu/limits.h"
 
 #include "base/alloc.h"
 #include "base/thread.h"
@@ -324,7 +324,7 @@ double few_limit_measure(const few_limit *l, int threads, int tries)
     return best * 1e-9;
 }
 
-void few_roof_measure(few_roof *r, int threads, int tries)
+static void measure_roof(few_roof *r, int threads, int tries, bool glance)
 {
     int n;
     const few_limit *all = few_limits(&n);
@@ -332,7 +332,9 @@ void few_roof_measure(few_roof *r, int threads, int tries)
     r->l2_bytes = cache(2, 1u << 20);
     r->l3_bytes = cache(3, 32u << 20);
     for (int k = 0; k < n; k++) {
-        if (strstr(all[k].name, "registers"))
+        const bool brief = strstr(all[k].name, "product_512") || !strcmp(all[k].name, "l2_triad") ||
+                           !strcmp(all[k].name, "l3_triad");
+        if (strstr(all[k].name, "registers") || (glance && !brief))
             continue;
         const double v = 1e9 * few_limit_measure(&all[k], threads, tries);
         double *at = all[k].run == run_product          ? (all[k].bf16 ? &r->bf16 : &r->f32)
@@ -341,4 +343,14 @@ void few_roof_measure(few_roof *r, int threads, int tries)
                                                         : &r->dram;
         *at = v > *at ? v : *at;
     }
+}
+
+void few_roof_measure(few_roof *r, int threads, int tries)
+{
+    measure_roof(r, threads, tries, false);
+}
+
+void few_roof_glance(few_roof *r, int threads)
+{
+    measure_roof(r, threads, 2, true);
 }
