@@ -2,8 +2,8 @@
  * on one thread and on all.
  *
  *   bench_limits [tries]     TSV on stdout */
-#include "base/thread.h"
 #include "cpu/limits.h"
+#include "base/thread.h"
 
 #include <stdio.h>
 #include <stdlib.h>
