@@ -24,52 +24,28 @@
 
 enum { SUMS = 12, ROUNDS = 100000 };
 
-__attribute__((target("avx512f"))) static void fma512(void)
-{
-    __m512 sum[SUMS], a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(0.25f);
-#pragma GCC unroll 12
-    for (int k = 0; k < SUMS; k++)
-        sum[k] = _mm512_set1_ps(1);
-    for (int r = 0; r < ROUNDS; r++) {
-#pragma GCC unroll 12
-        for (int k = 0; k < SUMS; k++) {
-            sum[k] = _mm512_fmadd_ps(a, b, sum[k]);
-            KEEP(sum[k]);
-        }
+/* void name(void): ROUNDS times SUMS independent sums of one instruction. */
+#define SUM_IN_REGISTERS(name, isa, sum_type, one, type, a_, b_, step)                             \
+    __attribute__((target(isa))) static void name(void)                                            \
+    {                                                                                              \
+        sum_type sum[SUMS];                                                                        \
+        const type a = a_, b = b_;                                                                 \
+        _Pragma("GCC unroll 12") for (int k = 0; k < SUMS; k++) sum[k] = one;                      \
+        for (int r = 0; r < ROUNDS; r++) {                                                         \
+            _Pragma("GCC unroll 12") for (int k = 0; k < SUMS; k++)                                \
+            {                                                                                      \
+                sum[k] = step;                                                                     \
+                KEEP(sum[k]);                                                                      \
+            }                                                                                      \
+        }                                                                                          \
     }
-}
-
-__attribute__((target("avx2,fma"))) static void fma256(void)
-{
-    __m256 sum[SUMS], a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(0.25f);
-#pragma GCC unroll 12
-    for (int k = 0; k < SUMS; k++)
-        sum[k] = _mm256_set1_ps(1);
-    for (int r = 0; r < ROUNDS; r++) {
-#pragma GCC unroll 12
-        for (int k = 0; k < SUMS; k++) {
-            sum[k] = _mm256_fmadd_ps(a, b, sum[k]);
-            KEEP(sum[k]);
-        }
-    }
-}
-
-__attribute__((target("avx512f,avx512bf16"))) static void pairs(void)
-{
-    __m512 sum[SUMS];
-    const __m512bh a = (__m512bh)_mm512_set1_epi32(0x3f003f00),
-                   b = (__m512bh)_mm512_set1_epi32(0x3e803e80);
-#pragma GCC unroll 12
-    for (int k = 0; k < SUMS; k++)
-        sum[k] = _mm512_set1_ps(1);
-    for (int r = 0; r < ROUNDS; r++) {
-#pragma GCC unroll 12
-        for (int k = 0; k < SUMS; k++) {
-            sum[k] = _mm512_dpbf16_ps(sum[k], a, b);
-            KEEP(sum[k]);
-        }
-    }
-}
+SUM_IN_REGISTERS(fma512, "avx512f", __m512, _mm512_set1_ps(1), __m512, _mm512_set1_ps(0.5f),
+                 _mm512_set1_ps(0.25f), _mm512_fmadd_ps(a, b, sum[k]))
+SUM_IN_REGISTERS(fma256, "avx2,fma", __m256, _mm256_set1_ps(1), __m256, _mm256_set1_ps(0.5f),
+                 _mm256_set1_ps(0.25f), _mm256_fmadd_ps(a, b, sum[k]))
+SUM_IN_REGISTERS(pairs, "avx512f,avx512bf16", __m512, _mm512_set1_ps(1), __m512bh,
+                 (__m512bh)_mm512_set1_epi32(0x3f003f00), (__m512bh)_mm512_set1_epi32(0x3e803e80),
+                 _mm512_dpbf16_ps(sum[k], a, b))
 
 struct tiles {
     uint8_t palette, start_row, zero[14];
