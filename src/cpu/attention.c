@@ -1,5 +1,5 @@
-/* attention and its gradient: matrix products by oneDNN, softmax by our own rows, an image at a
- * time so that the scores stay in cache.
+/* attention and its gradient: the choice between our own and, where bf16 is faster so, matrix
+ * products by oneDNN with softmax by our own rows, an image at a time so that scores stay in cache.
  *
  *   s = q k^T, p = exp(scale s - lse), o = p v
  *   dp = do v^T, delta = rowsum(do * o), ds = scale p (dp - delta)
@@ -7,7 +7,7 @@
  *
  * Heads are parts of the channels: head h of [T,C] has strides (C, 1) and starts at h*C/heads. */
 #include "base/alloc.h"
-#include "cpu/plan.h"
+#include "cpu/fused_attention.h"
 
 #include <math.h>
 #include <string.h>
@@ -15,6 +15,7 @@
 enum { SCORES, OUT, DP, DV, DQ, DK, N_PRODUCTS };
 
 struct attention {
+    const few_way *way;
     few_dnn mm[N_PRODUCTS];
     int64_t n, heads, t, s, d; /* images, heads, queries, keys, width of a head */
     int pieces;                /* of an image's queries, which a team shares; t is those of one */
@@ -71,13 +72,14 @@ static int share_queries(const few_cpu_prep *p, int64_t queries)
     return p->plan->dnn_threads == 1 && queries % n == 0 && queries / n >= 16 ? n : 1;
 }
 
-static few_status make(few_cpu_prep *p, bool backward, few_error *err)
+static few_status make(few_cpu_prep *p, const few_way *way, bool backward, few_error *err)
 {
     const few_cpu_call *c = &p->call;
     struct attention *a = few_calloc(1, sizeof *a);
     if (!a)
         return few_fail(err, FEW_ENOMEM, "out of memory for attention");
     const int64_t channels = c->is[0]->d[2];
+    a->way = way;
     a->n = c->is[0]->d[0];
     a->pieces = backward || p->used[1] ? 1 : share_queries(p, c->is[0]->d[1]);
     a->t = c->is[0]->d[1] / a->pieces;
@@ -111,16 +113,6 @@ static few_status make(few_cpu_prep *p, bool backward, few_error *err)
 cleanup:
     release(a);
     return st;
-}
-
-static few_status forward_prepare(few_cpu_prep *p, few_error *err)
-{
-    return make(p, false, err);
-}
-
-static few_status backward_prepare(few_cpu_prep *p, few_error *err)
-{
-    return make(p, true, err);
 }
 
 static void *carve(char **at, size_t bytes)
@@ -198,9 +190,25 @@ static void backward_run(const few_cpu_call *c)
     }
 }
 
+static const few_way forward_by_onednn = { forward_run, NULL, release };
+static const few_way backward_by_onednn = { backward_run, NULL, release };
+
+static few_status forward_prepare(few_cpu_prep *p, few_error *err)
+{
+    return few_fused_attention_fits(&p->call) ? few_fused_attention_prepare(p, false, err)
+                                              : make(p, &forward_by_onednn, false, err);
+}
+
+static few_status backward_prepare(few_cpu_prep *p, few_error *err)
+{
+    return few_fused_attention_fits(&p->call) ? few_fused_attention_prepare(p, true, err)
+                                              : make(p, &backward_by_onednn, true, err);
+}
+
 const few_cpu_kernel few_cpu_attention = {
-    .op = "attention", .prepare = forward_prepare, .run = forward_run, .release = release
+    .op = "attention", .prepare = forward_prepare, .run = few_way_run, .release = few_way_release
 };
-const few_cpu_kernel few_cpu_attention_grad = {
-    .op = "attention_grad", .prepare = backward_prepare, .run = backward_run, .release = release
-};
+const few_cpu_kernel few_cpu_attention_grad = { .op = "attention_grad",
+                                                .prepare = backward_prepare,
+                                                .run = few_way_run,
+                                                .release = few_way_release };

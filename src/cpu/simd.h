@@ -21,6 +21,14 @@ typedef struct few_gn_args {
     const float *gamma, *beta, *add, *ss;
 } few_gn_args;
 
+/* Attention of t queries to s keys in one head of one image, d channels wide; a token's are
+ * `stride` elements behind the one before. See few_attention in op/ops.h; scale is 1 / sqrt(d). */
+typedef struct few_attn_args {
+    bool bf;
+    int64_t t, s, d, stride;
+    float scale;
+} few_attn_args;
+
 typedef struct few_adam_args {
     int64_t n;                /* elements, from a 16-element boundary */
     float *p, *m, *v;         /* masters and moments, updated */
@@ -92,6 +100,15 @@ typedef struct few_simd {
     /* delta[i] = sum_j a[i,j] b[i,j] over rows with the given strides (elements). */
     void (*row_dot)(bool bf, float *delta, const void *a, const void *b, int64_t rows, int64_t cols,
                     int64_t stride_a, int64_t stride_b);
+
+    /* o [t,d] and lse [t] (may be NULL); dq, dk and dv (each may be NULL) of dy. scratch:
+     * attention_floats. */
+    int64_t (*attention_floats)(const few_attn_args *a, bool backward);
+    void (*attention)(const few_attn_args *a, const void *q, const void *k, const void *v, void *o,
+                      float *lse, float *scratch);
+    void (*attention_grad)(const few_attn_args *a, const void *q, const void *k, const void *v,
+                           const void *o, const float *lse, const void *dy, void *dq, void *dk,
+                           void *dv, float *scratch);
 
     /* Images, channels last. */
     void (*concat)(int elem, void *y, const void *a, const void *b, int64_t rows, int64_t ca,

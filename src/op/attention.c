@@ -94,6 +94,9 @@ static const few_op_case cases[] = {
     { .name = "64 tokens",
       .in = { FEW_SHAPE(1, 64, 32), FEW_SHAPE(1, 64, 32), FEW_SHAPE(1, 64, 32) },
       .a = { .i = { 1 } } },
+    { .name = "more tokens than a block, wide heads",
+      .in = { FEW_SHAPE(1, 71, 80), FEW_SHAPE(1, 37, 80), FEW_SHAPE(1, 37, 80) },
+      .a = { .i = { 2 } } },
     { .name = NULL },
 };
 

@@ -67,6 +67,11 @@ static const few_op_case cases[] = {
               FEW_SHAPE(2, 3, 7), FEW_SHAPE(2, 7, 6) },
       .a = { .i = { 3 } },
       .scale = 0.5 },
+    { .name = "more tokens than a block, wide heads",
+      .in = { FEW_SHAPE(1, 71, 80), FEW_SHAPE(1, 37, 80), FEW_SHAPE(1, 37, 80),
+              FEW_SHAPE(1, 71, 80), FEW_SHAPE(1, 2, 71), FEW_SHAPE(1, 71, 80) },
+      .a = { .i = { 2 } },
+      .scale = 0.5 },
     { .name = NULL },
 };
 

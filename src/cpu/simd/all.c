@@ -7,6 +7,7 @@
 #include "cpu/simd/loss.c"
 #include "cpu/simd/group_norm.c"
 #include "cpu/simd/softmax.c"
+#include "cpu/simd/attention.c"
 #include "cpu/simd/images.c"
 #include "cpu/simd/random.c"
 #include "cpu/simd/update.c"
@@ -45,6 +46,9 @@ const few_simd JOIN(few_simd_, FEW_SIMD_NAME) = {
     .softmax_rows = softmax_rows,
     .softmax_grad_rows = softmax_grad_rows,
     .row_dot = row_dot,
+    .attention_floats = attention_floats,
+    .attention = attention,
+    .attention_grad = attention_grad,
     .concat = concat,
     .slice = slice,
     .upsample2 = upsample2,

@@ -219,6 +219,20 @@ INLINE vf splat(float a)
     return (vf){} + a;
 }
 
+/* The same value, of which the compiler knows nothing. A sum that begins with a known 0 may become
+ * fma(a0, b0, a1 b1) or fma(a1, b1, a0 b0), as the code around it has it: other bits. */
+INLINE vf opaque(vf v)
+{
+#if defined __x86_64__ || defined __i386__
+    __asm__("" : "+v"(v));
+#elif defined __aarch64__
+    __asm__("" : "+w"(v));
+#else
+    __asm__("" : "+m"(v));
+#endif
+    return v;
+}
+
 /* The first bytes of a vector, fewer than all. Calls would cost the loops around them their
  * constants, which live in registers: so masks where there are such. */
 #if W == 16

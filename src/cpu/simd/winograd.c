@@ -2,14 +2,9 @@
  * positions in which they are multiplied, and the products. Points 0, 1, -1, 2, -2 and infinity
  * (Lavin and Gray, arXiv:1509.09308). Everything is f32 in between; channels come in multiples of
  * 32, so nothing here has a rest but the number of tiles. */
-#include "cpu/simd/vec.h"
+#include "cpu/simd/product.h"
 
-enum {
-    PANEL = 2 * W, /* columns of a product */
-    SOME = 8,      /* weights of a column whose 36 positions the first cache holds */
-    PRODUCT_ROWS =
-        W == 16 ? 8 : 4 /* its rows: with two vectors each they fill half the registers */
-};
+enum { SOME = 8 }; /* weights of a column whose 36 positions the first cache holds */
 
 /* ---- channels -------------------------------------------------------------------------------*/
 
@@ -20,18 +15,6 @@ static int64_t wino_channel(bool bf, int64_t place)
 {
     const int64_t block = place / PANEL * PANEL, q = place % PANEL;
     return !bf ? place : block + (q < W ? 2 * q : 2 * (q - W) + 1);
-}
-
-INLINE vf load_w(const float *p, int64_t i)
-{
-    vf v;
-    memcpy(&v, p + i, sizeof v);
-    return v;
-}
-
-INLINE void store_w(float *p, int64_t i, vf v)
-{
-    memcpy(p + i, &v, sizeof v);
 }
 
 /* The vector `second` of the pair at element c. */
@@ -324,9 +307,9 @@ static void wino_gather(float *g, const float *w, int64_t o, int64_t c, bool tra
         gather(g + p * x.rows * 9, &x, p, 0, x.rows);
 }
 
-/* u[36][n][PANEL] = G g G^T of g[n][9][PANEL]. Not to be inlined: it makes the same bits wherever
+/* u[36][n][PANEL] = G g G^T of g[n][9][PANEL]. Not to be inlined or cloned: the same bits wherever
  * it is called from. */
-__attribute__((noinline)) static void expand(float *u, int64_t stride, const float *g, int64_t n)
+__attribute__((noipa)) static void expand(float *u, int64_t stride, const float *g, int64_t n)
 {
     for (int64_t i = 0; i < n * PANEL; i += W) {
         const float *from = g + i / PANEL * PANEL * 9 + i % PANEL;
@@ -386,51 +369,6 @@ static void wino_weights_grad(float *acc, const float *du, int64_t count, bool f
 
 /* ---- products -------------------------------------------------------------------------------*/
 
-/* m[rows][PANEL] (+)= sum over k < n of a[r row + k step] b[k ldb + ...]. */
-INLINE void product(int rows, float *m, int64_t ldm, const float *a, int64_t row, int64_t step,
-                    const float *b, int64_t ldb, int64_t n, bool add)
-{
-    vf sum[PRODUCT_ROWS][2];
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
-        sum[r][0] = add ? load_w(m, r * ldm) : splat(0);
-        sum[r][1] = add ? load_w(m, r * ldm + W) : splat(0);
-    }
-    for (int64_t k = 0; k < n; k++) {
-        const vf b0 = load_w(b, k * ldb), b1 = load_w(b, k * ldb + W);
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            const vf x = splat(a[r * row + k * step]);
-            sum[r][0] += x * b0;
-            sum[r][1] += x * b1;
-        }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
-        store_w(m, r * ldm, sum[r][0]);
-        store_w(m, r * ldm + W, sum[r][1]);
-    }
-}
-
-/* m[tiles][PANEL] (+)= a[tiles][n] b[n][PANEL]: the same sums in the same order for every tile. */
-INLINE void products(float *m, int64_t ldm, const float *a, int64_t lda, const float *b,
-                     int64_t tiles, int64_t n, bool add)
-{
-    int64_t t = 0;
-    for (; t + PRODUCT_ROWS <= tiles; t += PRODUCT_ROWS)
-        product(PRODUCT_ROWS, m + t * ldm, ldm, a + t * lda, lda, 1, b, PANEL, n, add);
-    if (PRODUCT_ROWS > 4 && t + 4 <= tiles) {
-        product(4, m + t * ldm, ldm, a + t * lda, lda, 1, b, PANEL, n, add);
-        t += 4;
-    }
-    if (t + 2 <= tiles) {
-        product(2, m + t * ldm, ldm, a + t * lda, lda, 1, b, PANEL, n, add);
-        t += 2;
-    }
-    if (t < tiles)
-        product(1, m + t * ldm, ldm, a + t * lda, lda, 1, b, PANEL, n, add);
-}
-
 /* m[36][tiles][o] = v[36][tiles][c] u for the channels begin..end-1 of o. */
 static void wino_multiply(float *m, int64_t m_stride, const float *v, int64_t v_stride,
                           const float *u, int64_t tiles, int64_t c, int64_t o, int64_t begin,
@@ -438,8 +376,14 @@ static void wino_multiply(float *m, int64_t m_stride, const float *v, int64_t v_
 {
     for (int p = 0; p < 36; p++)
         for (int64_t q = begin; q < end; q += PANEL)
-            products(m + p * m_stride + q, o, v + p * v_stride, c, u + (p * o + q) * c, tiles, c,
-                     false);
+            products(2, m + p * m_stride + q, o,
+                     (factors){ .a = v + p * v_stride,
+                                .row = c,
+                                .step = 1,
+                                .b = u + (p * o + q) * c,
+                                .ldb = PANEL,
+                                .n = c },
+                     tiles);
 }
 
 /* The same of weights that are transformed a few at a time, in the first cache; the next ones are
@@ -457,8 +401,15 @@ static void wino_multiply_few(float *m, int64_t m_stride, const float *v, int64_
             for (int p = 0; p < 36; p++) {
                 for (int i = 0; i < LINES / 36; i++)
                     __builtin_prefetch(from + SOME * 9 * PANEL + (p * (LINES / 36) + i) * 16);
-                products(m + p * m_stride + q, o, v + p * v_stride + k, c, u + p * STRIDE, tiles,
-                         SOME, k > 0);
+                products(2, m + p * m_stride + q, o,
+                         (factors){ .a = v + p * v_stride + k,
+                                    .row = c,
+                                    .step = 1,
+                                    .b = u + p * STRIDE,
+                                    .ldb = PANEL,
+                                    .n = SOME,
+                                    .add = k > 0 },
+                         tiles);
             }
         }
 }
@@ -470,6 +421,12 @@ static void wino_multiply_grad(float *du, const float *v, int64_t v_stride, cons
     for (int p = 0; p < 36; p++)
         for (int64_t q = 0; q < o; q += PANEL)
             for (int64_t r = 0; r < c; r += PRODUCT_ROWS)
-                product(PRODUCT_ROWS, du + (p * c + r) * o + q, o, v + p * v_stride + r, 1, c,
-                        dm + p * m_stride + q, o, tiles, !first);
+                product(PRODUCT_ROWS, 2, du + (p * c + r) * o + q, o,
+                        (factors){ .a = v + p * v_stride + r,
+                                   .row = 1,
+                                   .step = c,
+                                   .b = dm + p * m_stride + q,
+                                   .ldb = o,
+                                   .n = tiles,
+                                   .add = !first });
 }
