@@ -74,14 +74,17 @@ void few_report_verbatim(few_report *r, const char *text)
     add_element(r, "pre", text);
 }
 
-/* "12", "-0.5", "3.1 %", "1e-4", "20k", but not "3 steps". */
+/* "12", "-0.5", "3.1 %", "1e-4", "20k", "0.5 (0.4-0.6)", but not "3 steps". */
 static bool is_number(const char *text)
 {
     char *end;
     if (!text || !strchr("+-.0123456789", *text) || !*text)
         return false;
     strtod(text, &end);
-    return end != text && strspn(end, " %kMGTBxs") == strlen(end);
+    const char *rest = end + strspn(end, " %kMGTBxs");
+    if (*rest == '(') /* a range */
+        rest += strspn(rest, "(0123456789.-)");
+    return end != text && !*rest;
 }
 
 /* A column whose cells are all numbers or empty, one at least a number. */

@@ -23,7 +23,7 @@ static void test_page(void **state)
     few_report_paragraph(&r, "\"quoted\"");
     few_report_verbatim(&r, "a\n  b & c");
     const char *head[] = { "name", "steps", "FID", "note" };
-    const char *cells[] = { "<a>", "4", "8.21", "", "b", "128", "-", "3 steps" };
+    const char *cells[] = { "<a>", "4", "8.21 (8.1-8.3)", "", "b", "128", "-", "3 steps" };
     few_report_table(&r, "all & sundry", 4, head, 2, cells);
     few_report_svg(&r, "<svg><rect/></svg>", "a plot");
     assert_int_equal(few_report_png(&r, png, sizeof png, "it's", &err), FEW_OK);
@@ -38,7 +38,7 @@ static void test_page(void **state)
     assert_non_null(strstr(s, "<tr><th>name</th><th class=\"n\">steps</th><th class=\"n\">FID</th>"
                               "<th>note</th></tr>"));
     assert_non_null(strstr(s, "<tr><td>&lt;a&gt;</td><td class=\"n\">4</td>"
-                              "<td class=\"n\">8.21</td><td></td></tr>"));
+                              "<td class=\"n\">8.21 (8.1-8.3)</td><td></td></tr>"));
     assert_non_null(strstr(s, "<td class=\"n\">-</td><td>3 steps</td>"));
     assert_non_null(strstr(s, "<figure>\n<svg><rect/></svg><figcaption>a plot</figcaption>"));
     assert_non_null(strstr(s, "width=\"400\" height=\"200\" alt=\"it&#39;s\" "
