@@ -299,14 +299,21 @@ static bool failed_at(int64_t before, int64_t at)
     return few_alloc_get_stats().requests - before >= at;
 }
 
+/* A run that stopped after five steps, its state loaded. */
+static const char *opened_at_five(few_trainer *t)
+{
+    const char *folder = new_folder();
+    run_and_stop(folder, 5);
+    open_state(t, folder);
+    return folder;
+}
+
 static void loading_survives_every_failed_allocation(void **state)
 {
     (void)state;
     few_trainer t;
     int failures = 0;
-    const char *folder = new_folder();
-    run_and_stop(folder, 5);
-    open_state(&t, folder);
+    const char *folder = opened_at_five(&t);
     for (int64_t at = 1;; at++, failures++) {
         few_strbuf passed;
         const few_alloc_stats before = few_alloc_get_stats();
@@ -334,9 +341,7 @@ static void saving_survives_every_failed_allocation(void **state)
     (void)state;
     few_trainer t;
     int failures = 0;
-    const char *folder = new_folder();
-    run_and_stop(folder, 5);
-    open_state(&t, folder);
+    const char *folder = opened_at_five(&t);
     for (int64_t at = 1, newest = 5;; at++) {
         const few_alloc_stats before = few_alloc_get_stats();
         t.state.step = newest + 1;
