@@ -119,6 +119,13 @@ def build_model(args):
     return model
 
 
+def make_adam(params):
+    """The fused one; PyTorch 1.13 has none on a CPU."""
+    if torch.__version__ < "2":
+        return torch.optim.Adam(params, lr=1e-4, foreach=True)
+    return torch.optim.Adam(params, lr=1e-4, fused=True)
+
+
 def angle(t):
     """phi of the cosine schedule with log-SNR in [-15, 15]; alpha = cos phi, sigma = sin phi."""
     b = math.atan(math.exp(-7.5))
@@ -139,7 +146,7 @@ class Peer:
         self.network = torch.compile(self.model, dynamic=False) if compiled else self.model
         if not args.pure:
             self.ema = [p.detach().clone() for p in self.params]
-            self.adam = torch.optim.Adam(self.params, lr=1e-4, fused=True)
+            self.adam = make_adam(self.params)
         self.images = self.normal(args.batch).clamp(-1, 1)
         self.labels = torch.arange(args.batch) % CLASSES
 
@@ -166,7 +173,11 @@ class Peer:
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
         with torch.no_grad():
-            torch._foreach_lerp_(self.ema, self.params, 1e-4)
+            if hasattr(torch, "_foreach_lerp_"):
+                torch._foreach_lerp_(self.ema, self.params, 1e-4)
+            else:
+                torch._foreach_mul_(self.ema, 1 - 1e-4)
+                torch._foreach_add_(self.ema, self.params, alpha=1e-4)
 
     def train_step(self):
         t, eps = torch.rand(self.args.batch), self.normal(self.args.batch)

@@ -10,9 +10,10 @@
 3. One TSV row a round and measure is appended to --out; a table of medians is printed.
 
 Figures are images per second (for sampling: images through one network evaluation). The machine
-should be idle: a busy neighbour halves most of them, and not equally. PyTorch's peak memory is that
-of a process that runs all measures of its setting; importing it alone takes pytorch_import_rss,
-more in a wheel with CUDA. Run it with the Python whose packages tools/requirements.txt lists.
+should be idle: a busy neighbour halves most of them, and not equally. Peak memory is that of
+processes that train, distil or sample only (sampling: up to the largest batch), started after the
+rounds; importing PyTorch alone takes pytorch_import_rss, more in a wheel with CUDA. Run it with the
+Python whose packages tools/requirements.txt lists; bench/README.md says how with Debian's PyTorch.
 """
 import argparse
 import json
@@ -90,11 +91,11 @@ class Peer:
         self.process.wait()
 
 
-def call_fewstep(args):
+def call_fewstep(args, only="all", repeat=None):
     command = [args.fewstep, "bench", "step", args.config, "--json", "--precision", args.precision,
-               "--batch", str(args.batch)]
-    if args.repeat:
-        command += ["--repeat", str(args.repeat)]
+               "--batch", str(args.batch), "--only", only]
+    if repeat or args.repeat:
+        command += ["--repeat", str(repeat or args.repeat)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(f"run.py: '{' '.join(command)}' exited with {done.returncode}")
@@ -123,18 +124,36 @@ def choose(args, measures):
     return best
 
 
+def peak_memory(args, measures, best):
+    """measure -> bytes of (fewstep, PyTorch) in processes that train, distil or sample only."""
+    peaks = {}
+    for kind in ("train", "distill", "sample"):
+        of_kind = [m for m in measures if m.startswith(kind)]
+        if not of_kind:
+            continue
+        progress(f"memory: {kind}")
+        largest = of_kind[-1]
+        ours = call_fewstep(args, only=kind, repeat=1)["peak_rss_bytes"]
+        peer = Peer(args, best[largest][0], {largest: measures[largest]})
+        theirs = peer.run(f"{measures[largest][0]} 2")["peak_rss_bytes"]
+        peer.stop()
+        peaks.update({m: (ours, theirs) for m in of_kind})
+    return peaks
+
+
 def median_row(measure, rows):
     ratios = [r["ratio"] for r in rows]
     middle = lambda key: statistics.median(r[key] for r in rows)
-    mb = lambda x: "-" if x is None else f"{x / 1e6:.0f}"
+    ours, theirs = rows[-1]["fewstep_peak_rss"], rows[-1]["pytorch_peak_rss"]
     return [measure, f"{middle('fewstep'):.1f}", f"{middle('pytorch'):.1f}",
             f"{statistics.median(ratios):.2f}x", f"{min(ratios):.2f}-{max(ratios):.2f}",
-            mb(rows[-1]["fewstep_peak_rss"]), mb(rows[-1]["pytorch_peak_rss"]),
+            f"{ours / 1e6:.0f}", f"{theirs / 1e6:.0f}", f"{ours / theirs:.2f}",
             rows[-1]["setting"]]
 
 
 def print_table(rows):
-    head = ["measure", "fewstep/s", "PyTorch/s", "ratio", "range", "MB", "PyTorch MB", "setting"]
+    head = ["measure", "fewstep/s", "PyTorch/s", "ratio", "range", "MB", "PyTorch MB", "of it",
+            "setting"]
     lines = [head] + [median_row(m, [r for r in rows if r["measure"] == m])
                       for m in dict.fromkeys(r["measure"] for r in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
@@ -195,19 +214,19 @@ def main():
         answer = call_fewstep(args)
         for m, (command, batch, find) in measures.items():
             name, _, steps = best[m]
-            theirs = peers[name].run(f"{command} {steps}")
-            rate = theirs["images_per_second"]
+            rate = peers[name].run(f"{command} {steps}")["images_per_second"]
             rows.append(dict(
                 time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), model=args.model,
                 precision=args.precision, measure=m, batch=batch, round=i + 1,
                 fewstep=float(find(answer)), pytorch=rate, ratio=find(answer) / rate, setting=name,
-                fewstep_peak_rss=answer.get("peak_rss_bytes"),
-                pytorch_peak_rss=theirs["peak_rss_bytes"],
                 pytorch_import_rss=peers[name].about["import_rss_bytes"],
                 torch=peers[name].about["torch"]))
         progress(f"round {i + 1}/{args.rounds}")
     for peer in peers.values():
         peer.stop()
+    peaks = peak_memory(args, measures, best)
+    for r in rows:
+        r["fewstep_peak_rss"], r["pytorch_peak_rss"] = peaks[r["measure"]]
     if args.out:
         append_tsv(args.out, rows)
     print_table(rows)

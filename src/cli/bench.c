@@ -3,6 +3,7 @@
 #include "base/thread.h"
 #include "cli/command.h"
 #include "cli/progress.h"
+#include "model/checkpoint.h"
 #include "sampler/draw.h"
 #include "train/config.h"
 
@@ -13,7 +14,7 @@
 #include <sys/resource.h>
 
 struct options {
-    char *precision;
+    char *precision, *only;
     int64_t batch;
     int repeat, threads, size, channels, classes;
     few_strings set;
@@ -22,6 +23,8 @@ struct options {
 static const few_option table[] = {
     { "precision", FEW_OPT_CHOICE, offsetof(struct options, precision), "auto", 0, 0,
       "of activations", "auto|f32|bf16" },
+    { "only", FEW_OPT_CHOICE, offsetof(struct options, only), "all", 0, 0,
+      "measure this alone, so that the memory is its own", "all|train|distill|sample" },
     { "batch", FEW_OPT_I64, offsetof(struct options, batch), "64", 1, 65536, "images of a step",
       NULL },
     { "repeat", FEW_OPT_INT, offsetof(struct options, repeat), "5", 1, 1000,
@@ -67,6 +70,11 @@ struct figures {
 };
 static const int64_t sizes[3] = { 1, 16, 64 };
 
+static void note_precision(const few_plan_report *r, struct figures *f)
+{
+    f->precision = r->precision == FEW_PRECISION_BF16 ? "bf16" : "f32";
+}
+
 /* Median images a second over `repeat` steps, after two to warm up. */
 static few_status time_steps(few_trainer *t, int repeat, struct figures *f, double *out,
                              few_error *err)
@@ -87,10 +95,10 @@ static few_status time_steps(few_trainer *t, int repeat, struct figures *f, doub
     return st;
 }
 
-static few_status time_sampling(const few_trainer *t, int64_t n, const struct options *o,
+static few_status time_sampling(const few_net *net, int64_t n, const struct options *o,
                                 struct figures *f, double *out, few_error *err)
 {
-    const few_spec *s = &t->spec;
+    const few_spec *s = &net->spec;
     const few_drawer_options po = { .precision = few_precision_named(o->precision),
                                     .workers = o->threads,
                                     .images = n };
@@ -100,7 +108,7 @@ static few_status time_sampling(const few_trainer *t, int64_t n, const struct op
     const few_draw draw = { .sampler = &few_sampler_multistep, .steps = 8 };
     few_status st = images && v ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory");
     if (st == FEW_OK)
-        st = few_drawer_create(s, few_trainer_weights(t), &po, &d, err);
+        st = few_drawer_create(s, net->master, &po, &d, err);
     for (int k = -1; k < o->repeat && st == FEW_OK; k++) {
         const double start = few_now();
         st = few_drawer_draw(d, &draw, n, images, err);
@@ -108,69 +116,120 @@ static few_status time_sampling(const few_trainer *t, int64_t n, const struct op
             v[k] = (double)(n * draw.steps) / (few_now() - start);
         few_progress_update(&f->bar, ++f->done, "sampling, batch %" PRId64, n);
     }
-    if (st == FEW_OK)
+    if (st == FEW_OK) {
+        few_plan_report r;
+        few_drawer_report(d, &r);
+        note_precision(&r, f);
         *out = median(v, o->repeat);
+    }
     few_drawer_free(d);
     few_free(images);
     few_free(v);
     return st;
 }
 
-/* The network as a teacher, timed; then an 8-step student distilled from its own weights. */
+/* The configuration's network with random weights, whose arrays the caller frees. */
+static few_status random_net(const few_config *c, const few_dataset *d, few_net **out,
+                             few_error *err)
+{
+    const few_net_shape shape = { d->h, d->w, d->c, d->classes };
+    few_net *n = *out = few_calloc(1, sizeof *n);
+    if (!n)
+        return few_fail(err, FEW_ENOMEM, "out of memory");
+    FEW_TRY(few_config_spec(c, &shape, &n->spec, err));
+    FEW_TRY(few_spec_params(&n->spec, &n->params, err));
+    n->master = few_big_alloc((size_t)n->params.count * sizeof(float));
+    if (!n->master)
+        return few_fail(err, FEW_ENOMEM, "out of memory");
+    few_params_init(&n->params, n->master, c->train.seed);
+    return FEW_OK;
+}
+
+/* Steps of a method; it takes over data and teacher (or NULL). */
+static few_status time_training(few_config *c, const char *method, int student_steps,
+                                const few_dataset *d, few_net *teacher, const struct options *o,
+                                struct figures *f, double *out, few_error *err)
+{
+    few_trainer t = { .data = *d, .teacher = teacher };
+    few_status st = few_config_set(c, "method.name", method, "bench", err);
+    c->student.steps = student_steps;
+    if (st == FEW_OK)
+        st = few_config_trainer_on(c, d, teacher, &t, err);
+    if (st == FEW_OK)
+        st = few_trainer_start(&t, !teacher, err);
+    if (st == FEW_OK) {
+        few_plan_report r;
+        few_backend_cpu.report(t.plan, &r);
+        note_precision(&r, f);
+        st = time_steps(&t, o->repeat, f, out, err);
+    }
+    few_trainer_free(&t);
+    return st;
+}
+
+static bool wanted(const struct options *o, const char *what)
+{
+    return !strcmp(o->only, "all") || !strcmp(o->only, what);
+}
+
+/* The network as a teacher, its evaluations, and an 8-step student distilled from it. */
 static few_status measure(const struct options *o, few_config *c, struct figures *f, few_error *err)
 {
-    few_dataset d;
-    few_trainer t = { 0 }, s = { 0 };
+    few_dataset d = { 0 };
     few_status st = FEW_OK;
-    few_net *teacher = NULL;
+    few_net *net = NULL;
     c->train.batch = o->batch;
     c->train.threads = o->threads;
-    c->student.steps = 0;
     few_free(c->student.teacher);
     c->student.teacher = NULL;
     FEW_TRY(few_config_set(c, "train.precision", o->precision, "--precision", err));
-    FEW_TRY(few_config_set(c, "method.name", "diffusion", "bench", err));
     while (c->train.slice && c->train.batch % c->train.slice)
         c->train.slice--;
+    if (wanted(o, "train")) {
+        FEW_TRY(open_data(o, c, &d, err));
+        FEW_TRY(time_training(c, "diffusion", 0, &d, NULL, o, f, &f->train, err));
+    }
     FEW_TRY(open_data(o, c, &d, err));
-    FEW_GOTO(few_config_trainer_on(c, &d, NULL, &t, err));
-    FEW_GOTO(few_trainer_start(&t, true, err));
-    FEW_GOTO(time_steps(&t, o->repeat, f, &f->train, err));
-    for (int k = 0; k < 3; k++)
-        FEW_GOTO(time_sampling(&t, sizes[k], o, f, &f->sample[k], err));
-    few_plan_report r;
-    few_backend_cpu.report(t.plan, &r);
-    f->precision = r.precision == FEW_PRECISION_BF16 ? "bf16" : "f32";
-
-    teacher = few_calloc(1, sizeof *teacher);
-    if (!teacher) {
-        st = few_fail(err, FEW_ENOMEM, "out of memory");
-        goto cleanup;
-    }
-    FEW_GOTO(few_spec_copy(&teacher->spec, &t.spec, err));
-    FEW_GOTO(few_spec_params(&teacher->spec, &teacher->params, err));
-    teacher->master = few_big_alloc((size_t)teacher->params.count * sizeof(float));
-    if (!teacher->master) {
-        st = few_fail(err, FEW_ENOMEM, "out of memory");
-        goto cleanup;
-    }
-    memcpy(teacher->master, t.state.master, (size_t)teacher->params.count * sizeof(float));
-    few_trainer_free(&t);
-    FEW_GOTO(few_config_set(c, "method.name", "mcd", "bench", err));
-    c->student.steps = 8;
-    FEW_GOTO(open_data(o, c, &d, err));
-    st = few_config_trainer_on(c, &d, teacher, &s, err);
-    teacher = NULL; /* s owns it */
-    FEW_GOTO(st);
-    FEW_GOTO(few_trainer_start(&s, false, err));
-    FEW_GOTO(time_steps(&s, o->repeat, f, &f->distill, err));
+    FEW_GOTO(random_net(c, &d, &net, err));
+    for (int k = 0; k < 3 && wanted(o, "sample"); k++)
+        FEW_GOTO(time_sampling(net, sizes[k], o, f, &f->sample[k], err));
+    if (wanted(o, "distill"))
+        return time_training(c, "mcd", 8, &d, net, o, f, &f->distill, err);
 cleanup:
-    if (teacher)
-        few_net_free(teacher);
-    few_free(teacher);
-    few_trainer_free(&t);
-    few_trainer_free(&s);
+    if (net)
+        few_net_free(net);
+    few_free(net);
+    few_dataset_close(&d);
     return st;
+}
+
+static void print_json(const struct figures *f, int64_t peak)
+{
+    json_t *out =
+        json_pack("{s:I, s:s}", "peak_rss_bytes", (json_int_t)peak, "precision", f->precision);
+    if (f->train > 0)
+        json_object_set_new(out, "train_images_per_second", json_real(f->train));
+    if (f->distill > 0)
+        json_object_set_new(out, "distill_images_per_second", json_real(f->distill));
+    if (f->sample[0] > 0)
+        json_object_set_new(out, "sample_images_per_second",
+                            json_pack("{s:f, s:f, s:f}", "1", f->sample[0], "16", f->sample[1],
+                                      "64", f->sample[2]));
+    few_cli_json(out);
+}
+
+static void print(const struct figures *f, int64_t peak, const struct options *o)
+{
+    printf("precision %s, batch %" PRId64 ", medians of %d, images/s\n", f->precision, o->batch,
+           o->repeat);
+    if (f->train > 0)
+        printf("  training      %.1f\n", f->train);
+    if (f->distill > 0)
+        printf("  distillation  %.1f\n", f->distill);
+    if (f->sample[0] > 0)
+        printf("  one evaluation: batch 1 %.1f, batch 16 %.1f, batch 64 %.1f\n", f->sample[0],
+               f->sample[1], f->sample[2]);
+    printf("  peak memory   %.0f MB\n", (double)peak / 1048576);
 }
 
 static int run(const void *options, int n_args, char **args)
@@ -193,33 +252,28 @@ static int run(const void *options, int n_args, char **args)
         return few_cli_fail(&err);
     }
     const few_progress_sink sink = few_progress_stderr(few_cli_state.quiet);
-    few_progress_begin(&f.bar, &sink, "bench", 2 * (o->repeat + 2) + 3 * (o->repeat + 1), "run");
+    const int steps = wanted(o, "train") + wanted(o, "distill");
+    few_progress_begin(&f.bar, &sink, "bench",
+                       steps * (o->repeat + 2) + (wanted(o, "sample") ? 3 * (o->repeat + 1) : 0),
+                       "run");
     const few_status st = measure(o, &c, &f, &err);
     few_progress_end(&f.bar);
     few_config_clear(&c);
     if (st != FEW_OK)
         return few_cli_fail(&err);
     getrusage(RUSAGE_SELF, &usage);
+    const int64_t peak = (int64_t)usage.ru_maxrss * 1024;
     if (few_cli_state.json)
-        few_cli_json(json_pack("{s:f, s:f, s:{s:f, s:f, s:f}, s:I, s:s}", "train_images_per_second",
-                               f.train, "distill_images_per_second", f.distill,
-                               "sample_images_per_second", "1", f.sample[0], "16", f.sample[1],
-                               "64", f.sample[2], "peak_rss_bytes",
-                               (json_int_t)usage.ru_maxrss * 1024, "precision", f.precision));
+        print_json(&f, peak);
     else
-        printf(
-            "precision %s, batch %" PRId64 ", medians of %d, images/s\n  training      %.1f\n"
-            "  distillation  %.1f\n  one evaluation: batch 1 %.1f, batch 16 %.1f, batch 64 %.1f\n"
-            "  peak memory   %.0f MB\n",
-            f.precision, o->batch, o->repeat, f.train, f.distill, f.sample[0], f.sample[1],
-            f.sample[2], (double)usage.ru_maxrss / 1024);
+        print(&f, peak, o);
     return FEW_EXIT_OK;
 }
 
 const few_command few_command_bench = {
     .name = "bench",
     .help = "how fast training, distilling and sampling are here",
-    .usage = "bench step CONFIG [--json] [--precision P] [--batch N] [--repeat R]",
+    .usage = "bench step CONFIG [--json] [--precision P] [--batch N] [--repeat R] [--only WHAT]",
     .options = table,
     .options_size = sizeof(struct options),
     .min_args = 2,

@@ -200,6 +200,9 @@ has out '"steps": 2'
 ok inspect "$fewstep" inspect s
 ok "bench step" "$fewstep" bench step c.yaml --json --batch 8 --repeat 1
 keys train_images_per_second distill_images_per_second sample_images_per_second 1 16 64 peak_rss_bytes precision
+ok "bench step of one" "$fewstep" bench step c.yaml --json --batch 8 --repeat 1 --only sample
+keys sample_images_per_second peak_rss_bytes precision
+! grep -q train_images out || { echo "FAIL bench step --only sample trains"; failed=1; }
 ok list "$fewstep" list
 ok "list json" "$fewstep" list samplers --json
 has out '"multistep"'
