@@ -148,16 +148,16 @@ static few_status make_workers(few_plan *p, few_error *err)
         k->arena = few_big_alloc(p->arena_bytes);
         k->scratch = few_big_alloc(p->scratch_bytes + 64);
         k->acc = few_big_alloc(p->acc_bytes);
-        k->grad = p->has_grads ? few_big_alloc(p->grad_bytes) : NULL;
+        k->plain = few_big_alloc(p->plain_bytes);
         k->pad_in = few_big_alloc(p->pad_bytes);
-        ok = k->arena && k->scratch && k->acc && k->pad_in && (k->grad || !p->has_grads);
+        ok = k->arena && k->scratch && k->acc && k->plain && k->pad_in;
     }
     if (!ok)
         return few_fail(
             err, FEW_ENOMEM,
             "out of memory: the plan wants %.1f MB for each of %d workers; use a smaller "
             "slice or fewer threads",
-            (double)(p->arena_bytes + p->acc_bytes + p->grad_bytes) / 1e6, p->n_workers);
+            (double)(p->arena_bytes + p->acc_bytes + p->plain_bytes) / 1e6, p->n_workers);
     return FEW_OK;
 }
 
@@ -203,12 +203,13 @@ void few_cpu_release(few_plan *p)
     }
     few_team_free(p->team);
     few_plan_free_packs(p);
+    few_plan_free_gradients(p);
     for (int w = 0; p->worker && w < p->n_workers; w++) {
         few_worker *k = &p->worker[w];
         few_big_free(k->arena, p->arena_bytes);
         few_big_free(k->scratch, p->scratch_bytes + 64);
         few_big_free(k->acc, p->acc_bytes);
-        few_big_free(k->grad, p->grad_bytes);
+        few_big_free(k->plain, p->plain_bytes);
         few_big_free(k->pad_in, p->pad_bytes);
     }
     few_big_free(p->fixed, p->fixed_bytes);
@@ -251,8 +252,6 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
     }
     for (int v = 0; v < g->n_tensors; v++)
         p->has_grads |= g->tensors[v].grad_of >= 0;
-    if (p->has_grads)
-        p->grad_bytes = (size_t)g->sets[0]->count * sizeof(float);
     omp_set_num_threads(p->dnn_threads); /* oneDNN's primitives are made for as many */
     few_graph_reachable(g, mark);
     FEW_GOTO(find_slice(p, err));
@@ -270,6 +269,7 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
             }
         }
     FEW_GOTO(few_plan_place_packs(p, err));
+    FEW_GOTO(few_plan_place_gradients(p, err));
     FEW_GOTO(make_workers(p, err));
     set_pointers(p);
     p->flops = few_graph_flops(g);

@@ -53,7 +53,7 @@ typedef struct few_packed {
 
 typedef struct few_worker {
     char *arena, *scratch, *acc;
-    float *grad;  /* [params.count], the accumulators of plain gradients */
+    float *plain; /* sums of plain gradients, see few_plan.plain_at */
     bool first;   /* no slice since gradients were cleared */
     char *pad_in; /* a padded copy of the last, partial slice's inputs; then its outputs */
 } few_worker;
@@ -76,7 +76,11 @@ struct few_plan {
     int dnn_threads; /* of oneDNN's primitives: 1, or where they do most of the work the team's size
                       */
     char *fixed;
-    size_t arena_bytes, fixed_bytes, scratch_bytes, acc_bytes, grad_bytes, pad_bytes;
+    size_t arena_bytes, fixed_bytes, scratch_bytes, acc_bytes, plain_bytes, pad_bytes;
+    float *grad; /* [params.count], the sums of all workers once they are folded */
+    size_t grad_bytes;
+    int64_t *plain_at; /* per parameter: where in a worker's plain sums, or -1 */
+    bool folded;
     const float *master[FEW_MAX_SETS];
     bool changed[FEW_MAX_SETS];
     void **bound; /* per tensor: inputs and named outputs */
@@ -107,9 +111,16 @@ few_status few_plan_layout(few_plan *p, const uint8_t *mark, few_error *err);
 double few_cpu_roofline(const few_plan *p, const few_rates *rates);
 void few_plan_write_trace(const few_plan *p);
 
-/* The optimiser (update.c) and summed gradients (run.c). */
-few_status few_cpu_update(few_plan *p, few_update *u, few_error *err);
-/* Fold kernels' accumulators into each worker's plain gradients; idempotent. */
+/* Gradients (gradients.c): places for their sums; a worker's sums before its slices, and after a
+ * step; those of all workers into plan.grad, idempotent; and as few_backend.gradients. */
+few_status few_plan_place_gradients(few_plan *p, few_error *err);
+void few_plan_free_gradients(few_plan *p);
+void few_plan_clear_gradients(few_plan *p, int w);
+void few_plan_accumulate(few_plan *p, const few_step *s, int w);
 void few_plan_fold_gradients(few_plan *p);
+few_status few_cpu_gradients(few_plan *p, float *grad, few_error *err);
+
+/* As few_backend.update (update.c). */
+few_status few_cpu_update(few_plan *p, few_update *u, few_error *err);
 
 #endif

@@ -149,27 +149,13 @@ static void copy_outputs(few_plan *p, int w, int64_t slice, int64_t rows)
     }
 }
 
-static void accumulate(few_plan *p, const few_step *s, int w)
-{
-    for (int j = 0; j < s->node->n_out; j++) {
-        const few_tensor *t = &p->g->tensors[s->node->out[j]];
-        if (t->grad_of < 0 || p->slot[s->node->out[j]].place == FEW_PLACE_NONE)
-            continue;
-        const few_param *q = &p->g->sets[0]->v[t->grad_of];
-        p->simd->accumulate(p->worker[w].grad + q->offset, few_plan_address(p, s->node->out[j], w),
-                            q->count);
-    }
-}
-
 static void run_slices(void *user, int w)
 {
     const struct job *job = user;
     few_plan *p = job->p;
     const int threads = omp_get_max_threads();
     omp_set_num_threads(p->dnn_threads);
-    if (p->has_grads)
-        memset(p->worker[w].grad, 0, p->grad_bytes);
-    p->worker[w].first = true;
+    few_plan_clear_gradients(p, w);
     for (int64_t i = w; i < job->slices; i += p->n_workers) {
         const int64_t left = job->batch - i * p->slice, rows = left < p->slice ? left : p->slice;
         set_inputs(p, w, i, rows);
@@ -180,8 +166,7 @@ static void run_slices(void *user, int w)
                 s->call[w].first = p->worker[w].first;
                 few_step_run(s, w);
             }
-            if (p->has_grads && !s->acc_bytes) /* aliases and constants may be gradients, too */
-                accumulate(p, s, w);
+            few_plan_accumulate(p, s, w); /* aliases and constants may be gradients, too */
             if (p->trace && w == 0)
                 s->seconds += few_now() - start;
         }
@@ -221,6 +206,7 @@ static few_status cpu_run(few_plan *p, int64_t batch, few_error *err)
             return few_fail(err, FEW_EINVAL, "parameter set %d has no values", t->set);
     }
     few_plan_repack(p);
+    p->folded = false;
     struct job job = { p, batch, (batch + p->slice - 1) / p->slice };
     if (p->dnn_threads > 1) {
         run_with_dnn_threads(&job);
@@ -262,42 +248,7 @@ static few_status cpu_bind(few_plan *p, const char *name, void *data, few_error 
     return few_fail(err, FEW_EINVAL, "the graph has no input or output '%s'", name);
 }
 
-/* ---- gradients ------------------------------------------------------------------------------*/
-
-static void fold(void *user, int w)
-{
-    few_plan *p = user;
-    for (int k = 0; k < p->n_steps; k++) {
-        const few_step *s = &p->step[k];
-        float *grad[FEW_MAX_OUT] = { NULL };
-        if (!s->acc_bytes)
-            continue;
-        for (int j = 0; j < s->node->n_out; j++) {
-            const int q = p->g->tensors[s->node->out[j]].grad_of;
-            if (q >= 0 && p->slot[s->node->out[j]].place != FEW_PLACE_NONE)
-                grad[j] = p->worker[w].grad + p->g->sets[0]->v[q].offset;
-        }
-        if (!p->worker[w].first)
-            s->kernel->finish(&s->call[w], grad);
-    }
-    p->worker[w].first = true; /* folded: nothing left in the accumulators */
-}
-
-void few_plan_fold_gradients(few_plan *p)
-{
-    few_run_workers(p->n_workers, fold, p);
-}
-
-static few_status cpu_gradients(few_plan *p, float *grad, few_error *err)
-{
-    if (!p->has_grads)
-        return few_fail(err, FEW_EINVAL, "the graph has no gradients");
-    few_plan_fold_gradients(p);
-    memset(grad, 0, p->grad_bytes);
-    for (int w = 0; w < p->n_workers; w++)
-        p->simd->accumulate(grad, p->worker[w].grad, p->g->sets[0]->count);
-    return FEW_OK;
-}
+/* ---- as a backend ----------------------------------------------------------------------------*/
 
 static void cpu_report(const few_plan *p, few_plan_report *r)
 {
@@ -312,7 +263,8 @@ static void cpu_report(const few_plan *p, few_plan_report *r)
     const few_params *ps = p->g->sets[0];
     for (int k = 0; ps && k < ps->n; k++)
         r->params += ps->v[k].count;
-    r->weight_bytes = (int64_t)(p->acc_bytes + p->grad_bytes) * p->n_workers;
+    r->weight_bytes =
+        (int64_t)(p->acc_bytes + p->plain_bytes) * p->n_workers + (int64_t)p->grad_bytes;
     for (int k = 0; k < p->n_packs; k++)
         r->weight_bytes += (int64_t)p->pack[k].bytes;
 }
@@ -325,7 +277,7 @@ const few_backend few_backend_cpu = {
     .params = cpu_params,
     .bind = cpu_bind,
     .run = cpu_run,
-    .gradients = cpu_gradients,
+    .gradients = few_cpu_gradients,
     .update = few_cpu_update,
     .report = cpu_report,
     .roofline = few_cpu_roofline,

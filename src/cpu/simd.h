@@ -30,10 +30,9 @@ typedef struct few_attn_args {
 } few_attn_args;
 
 typedef struct few_adam_args {
-    int64_t n;                /* elements, from a 16-element boundary */
-    float *p, *m, *v;         /* masters and moments, updated */
-    const float *const *grad; /* n_grad partial gradients to be summed in order */
-    int n_grad;
+    int64_t n;        /* elements, from a 16-element boundary */
+    float *p, *m, *v; /* masters and moments, updated */
+    const float *grad;
     float grad_scale; /* clipping factor */
     float lr, beta1, beta2, eps, weight_decay;
     float correct1, correct2; /* 1/(1-beta1^t), 1/(1-beta2^t) */
@@ -46,6 +45,7 @@ typedef struct few_adam_args {
 /* Tiles from..from+count-1 of images [n,h,w,c], row by row; an image has (h+3)/4 rows of (w+3)/4,
  * each of 4x4 pixels. In the 36 positions of Winograd's convolution (cpu/winograd.h) they are
  * [36][count][c] with `stride` floats from one position to the next. */
+enum { FEW_WINO_APART = 16 }; /* floats, between arrays that may be a power of two long */
 typedef struct few_wino_tiles {
     int64_t h, w, c, from, count, stride;
     int64_t begin, end; /* channels that are made of m; multiples of 32 */
@@ -133,7 +133,7 @@ typedef struct few_simd {
                     int64_t n, int64_t d);
 
     /* Sum of squares of the summed gradients, in double; and the update in one pass. */
-    double (*grad_square)(const float *const *grad, int n_grad, int64_t n);
+    double (*grad_square)(const float *grad, int64_t n);
     void (*adam)(const few_adam_args *a);
     void (*accumulate)(float *y, const float *x, int64_t n); /* y += x */
 
@@ -145,18 +145,21 @@ typedef struct few_simd {
                         void *y);
     void (*wino_grad)(const few_wino_tiles *t, const void *dy, float *dm);
     /* The weights w [o,c,3,3], for products of tiles of c (or, for the gradient of the input,
-     * transposed, of o) channels: u [36*c*o] to be multiplied as they are, g [9*c*o] to be
-     * transformed first. */
+     * transposed, of o) channels: u [36][c*o + FEW_WINO_APART] to be multiplied as they are, g
+     * [9*c*o] to be transformed first. */
     void (*wino_weights)(float *u, const float *w, int64_t o, int64_t c, bool transposed, bool bf);
     void (*wino_gather)(float *g, const float *w, int64_t o, int64_t c, bool transposed, bool bf);
+    /* u [36][c*(end-begin) + FEW_WINO_APART] of g, for products of tiles of c channels: what makes
+     * the channels begin..end-1. */
+    void (*wino_expand)(float *u, const float *g, int64_t c, int64_t begin, int64_t end);
     /* Which channel is multiplied at a place: of bf16 images they are not in order, and neither are
      * those of m, dm, g, u, du and acc. */
     int64_t (*wino_channel)(bool bf, int64_t place);
-    /* m = v u of the channels begin..end-1 of o; and, to the same bits, of g, which moves a quarter
-     * of the memory, for few tiles. */
+    /* m = v u of the channels begin..end-1 of o, those of u being u_begin..u_end-1; and, to the
+     * same bits, of g, which moves a quarter of the memory, for few tiles. */
     void (*wino_multiply)(float *m, int64_t m_stride, const float *v, int64_t v_stride,
-                          const float *u, int64_t tiles, int64_t c, int64_t o, int64_t begin,
-                          int64_t end);
+                          const float *u, int64_t u_begin, int64_t u_end, int64_t tiles, int64_t c,
+                          int64_t o, int64_t begin, int64_t end);
     void (*wino_multiply_few)(float *m, int64_t m_stride, const float *v, int64_t v_stride,
                               const float *g, int64_t tiles, int64_t c, int64_t o, int64_t begin,
                               int64_t end);

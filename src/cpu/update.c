@@ -25,21 +25,12 @@ static int64_t chunk_length(const struct job *j, int64_t c)
     return left < CHUNK ? left : CHUNK;
 }
 
-static void chunk_gradients(const few_plan *p, int64_t at, const float *grad[MAX_WORKERS])
-{
-    for (int w = 0; w < p->n_workers; w++)
-        grad[w] = p->worker[w].grad + at;
-}
-
 static void add_squares(void *user, int w)
 {
     struct job *j = user;
-    const float *grad[MAX_WORKERS];
     double sum = 0;
-    for (int64_t c = w; c * CHUNK < j->count; c += j->p->n_workers) {
-        chunk_gradients(j->p, c * CHUNK, grad);
-        sum += j->p->simd->grad_square(grad, j->p->n_workers, chunk_length(j, c));
-    }
+    for (int64_t c = w; c * CHUNK < j->count; c += j->p->n_workers)
+        sum += j->p->simd->grad_square(j->p->grad + c * CHUNK, chunk_length(j, c));
     j->square[w] = sum;
 }
 
@@ -63,7 +54,6 @@ static int64_t trained(const few_params *ps, int64_t at, int64_t end, int64_t *s
 static void step_chunks(void *user, int w)
 {
     struct job *j = user;
-    const float *grad[MAX_WORKERS];
     for (int64_t c = w; c * CHUNK < j->count; c += j->p->n_workers) {
         const int64_t end = c * CHUNK + chunk_length(j, c);
         for (int64_t from = c * CHUNK, at, stop; from < end; from = stop) {
@@ -72,14 +62,13 @@ static void step_chunks(void *user, int w)
             at = trained(j->p->g->sets[0], from, end, &stop);
             if (at >= stop)
                 break;
-            chunk_gradients(j->p, at, grad);
             for (int k = 0; k < a.n_ema; k++)
                 ema[k] = j->u->ema[k] + at;
             a.n = stop - at;
             a.p = j->u->master + at;
             a.m = j->u->m + at;
             a.v = j->u->v + at;
-            a.grad = grad;
+            a.grad = j->p->grad + at;
             a.ema = ema;
             j->p->simd->adam(&a);
         }
@@ -110,7 +99,6 @@ few_status few_cpu_update(few_plan *p, few_update *u, few_error *err)
     for (int k = 0; k < u->n_ema; k++)
         decay[k] = (float)u->ema_decay[k];
     j.args = (few_adam_args){
-        .n_grad = p->n_workers,
         .grad_scale = (float)(u->clip > 0 && u->grad_norm > u->clip ? u->clip / u->grad_norm : 1),
         .lr = (float)u->lr,
         .beta1 = (float)u->beta1,

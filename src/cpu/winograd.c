@@ -8,15 +8,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POSITIONS = 36, LEAST_SIDE = 8, CACHE = 512 << 10, FEW_TILES = 4 };
+enum {
+    POSITIONS = 36,
+    LEAST_SIDE = 8,
+    CACHE = 512 << 10,
+    FEW_TILES = 4,
+    SOME_CHANNELS = 64,
+    LEAST_MANY = 128
+};
+
+/* How a plan keeps weights. Nine numbers are a quarter of the memory and of what is read of it, but
+ * transforming them costs as much as multiplying them with five tiles: done where their 36
+ * positions are in no cache when they are wanted (9 MB), or with so many tiles that it does not
+ * matter (2 MB). */
+enum kept {
+    TRANSFORMED, /* to the 36 positions */
+    NINE_OF_FEW, /* transformed when they are multiplied */
+    NINE_OF_MANY /* transformed for SOME_CHANNELS and LEAST_MANY tiles or more at a time */
+};
 
 struct winograd {
     const few_way *way;
     few_dnn_kind kind;
     few_plan *plan;
-    int pack;              /* of the weights in the plan; -1: made at every call */
-    few_fill fill;         /* makes them */
-    bool few;              /* tiles: their weights are transformed when they are multiplied */
+    int pack;      /* of the weights in the plan; -1: made at every call */
+    few_fill fill; /* makes them */
+    enum kept kept;
     int64_t n, h, w, c, o; /* of the convolution */
     int64_t tiles, block;  /* in all; at a time */
     int64_t in, out;       /* channels of what is multiplied and of the result */
@@ -26,14 +43,19 @@ struct winograd {
     size_t part;           /* of scratch, for each of the team */
 };
 
-bool few_winograd_fits(const few_dnn_conv *c)
+static bool asked_for(const char *what)
 {
     const char *e = getenv("FEW_CONV");
+    return e && !strcmp(e, what);
+}
+
+bool few_winograd_fits(const few_dnn_conv *c)
+{
     const bool can = c->kh == 3 && c->kw == 3 && c->stride == 1 && c->pad0 == 1 && c->pad1 == 1 &&
                      c->c % 32 == 0 && c->o % 32 == 0;
-    if (!can || (e && !strcmp(e, "direct")))
+    if (!can || asked_for("direct"))
         return false;
-    if (e && !strcmp(e, "winograd"))
+    if (asked_for("winograd"))
         return true;
     return c->h >= LEAST_SIDE && c->w >= LEAST_SIDE &&
            (c->type == FEW_F32 || !few_cpu_may_use_amx());
@@ -48,7 +70,7 @@ static size_t up64(size_t n)
  * two apart would share a few sets of the cache. */
 static int64_t stride(const struct winograd *w, int64_t channels)
 {
-    return w->block * channels + 16;
+    return w->block * channels + FEW_WINO_APART;
 }
 
 /* A few_fill for each kind of convolution and type of image, of transformed weights or not. */
@@ -66,13 +88,13 @@ FILL(gather_bf16, wino_gather, false, true)
 FILL(gather_turned_f32, wino_gather, true, false)
 FILL(gather_turned_bf16, wino_gather, true, true)
 
-static few_fill fill_of(bool few, bool turned, bool bf)
+static few_fill fill_of(bool nine, bool turned, bool bf)
 {
     static const few_fill all[2][2][2] = {
         { { fill_f32, fill_bf16 }, { fill_turned_f32, fill_turned_bf16 } },
         { { gather_f32, gather_bf16 }, { gather_turned_f32, gather_turned_bf16 } }
     };
-    return all[few][turned][bf];
+    return all[nine][turned][bf];
 }
 
 /* Tiles at a time: as many as stay in the cache with their products; but where there are many
@@ -83,7 +105,9 @@ static int64_t block_size(const struct winograd *w)
     const int64_t channels = w->c + w->o,
                   fit = CACHE / (int64_t)(POSITIONS * sizeof(float)) / channels,
                   even = w->c * w->o / channels / (w->kind == FEW_DNN_CONV_WEIGHTS ? 1 : 2);
-    const int64_t block = (fit > even ? fit : even) / 8 * 8;
+    int64_t block = (fit > even ? fit : even) / 8 * 8;
+    if (w->kept == NINE_OF_MANY && block < LEAST_MANY)
+        block = LEAST_MANY;
     return block < w->tiles ? block : w->tiles;
 }
 
@@ -111,23 +135,49 @@ struct piece {
     int64_t from, to, begin, end;
 };
 
-static void convolve_piece(const struct winograd *w, const few_cpu_call *c, char *scratch,
-                           const float *u, struct piece p)
+/* Products of the tiles in v, and back to the image. */
+static void multiply(const struct winograd *w, const few_cpu_call *c, char *scratch,
+                     const float *weights, const few_wino_tiles *x, few_wino_tiles *y)
 {
     const few_simd *simd = c->simd;
     const bool forward = w->kind == FEW_DNN_CONV;
     float *v = at(scratch, w->v), *m = at(scratch, w->m);
+    const float *bias = forward ? c->in[2] : NULL;
+    const void *res = forward ? c->in[3] : NULL;
+    const int64_t end = y->end;
+    if (w->kept == NINE_OF_MANY)
+        for (int64_t q = y->begin; q < end; q = y->end) {
+            float *u = at(scratch, w->u);
+            y->begin = q;
+            y->end = q + SOME_CHANNELS < end ? q + SOME_CHANNELS : end;
+            simd->wino_expand(u, weights, w->in, q, y->end);
+            simd->wino_multiply(m, y->stride, v, x->stride, u, q, y->end, x->count, w->in, w->out,
+                                q, y->end);
+            simd->wino_output(y, m, bias, res, c->out[0]);
+        }
+    else {
+        if (w->kept == NINE_OF_FEW)
+            simd->wino_multiply_few(m, y->stride, v, x->stride, weights, x->count, w->in, w->out,
+                                    y->begin, end);
+        else
+            simd->wino_multiply(m, y->stride, v, x->stride, weights, 0, w->out, x->count, w->in,
+                                w->out, y->begin, end);
+        simd->wino_output(y, m, bias, res, c->out[0]);
+    }
+}
+
+static void convolve_piece(const struct winograd *w, const few_cpu_call *c, char *scratch,
+                           const float *weights, struct piece p)
+{
     few_wino_tiles x = tiles_of(w, scratch, w->in, c->in_type[0]),
                    y = tiles_of(w, scratch, w->out, c->out_type[0]);
-    y.begin = p.begin;
-    y.end = p.end;
     for (int64_t t = p.from; t < p.to; t += w->block) {
         x.from = y.from = t;
         x.count = y.count = p.to - t < w->block ? p.to - t : w->block;
-        simd->wino_input(&x, c->in[0], v);
-        (w->few ? simd->wino_multiply_few : simd->wino_multiply)(
-            m, y.stride, v, x.stride, u, x.count, w->in, w->out, p.begin, p.end);
-        simd->wino_output(&y, m, forward ? c->in[2] : NULL, forward ? c->in[3] : NULL, c->out[0]);
+        y.begin = p.begin;
+        y.end = p.end;
+        c->simd->wino_input(&x, c->in[0], at(scratch, w->v));
+        multiply(w, c, scratch, weights, &x, &y);
     }
 }
 
@@ -136,14 +186,14 @@ static void convolve_piece(const struct winograd *w, const few_cpu_call *c, char
 struct share {
     const struct winograd *w;
     const few_cpu_call *call;
-    const float *u;
+    const float *weights; /* as they are kept */
     int pieces;
 };
 
 /* Two pieces for each of the team, of 8 tiles at least, which products are best at. */
 static int pieces_of(const struct winograd *w, int team)
 {
-    const int64_t most = w->few ? w->out / 32 : w->tiles / 8, wanted = 2 * team;
+    const int64_t most = w->kept == NINE_OF_FEW ? w->out / 32 : w->tiles / 8, wanted = 2 * team;
     return team == 1 || most < 2 ? 1 : (int)(most < wanted ? most : wanted);
 }
 
@@ -151,26 +201,27 @@ static void convolve_share(void *user, int k, int member)
 {
     const struct share *s = user;
     const struct winograd *w = s->w;
-    const int64_t units = w->few ? w->out / 32 : (w->tiles + 7) / 8;
+    const bool few = w->kept == NINE_OF_FEW;
+    const int64_t units = few ? w->out / 32 : (w->tiles + 7) / 8;
     const int64_t from = units * k / s->pieces, to = units * (k + 1) / s->pieces;
     struct piece p = { 0, w->tiles, 0, w->out };
-    if (w->few) {
+    if (few) {
         p.begin = from * 32;
         p.end = to * 32;
     } else {
         p.from = from * 8;
         p.to = to * 8 < w->tiles ? to * 8 : w->tiles;
     }
-    convolve_piece(w, s->call, (char *)s->call->scratch + (size_t)member * w->part, s->u, p);
+    convolve_piece(w, s->call, (char *)s->call->scratch + (size_t)member * w->part, s->weights, p);
 }
 
 static void convolve(const struct winograd *w, const few_cpu_call *c)
 {
-    char *scratch = c->scratch;
-    const float *u = w->pack < 0 ? at(scratch, w->u) : few_plan_packed(w->plan, w->pack);
+    float *made = at(c->scratch, w->u);
     if (w->pack < 0)
-        w->fill(c->simd, c->is[1], c->in[1], at(scratch, w->u));
-    struct share s = { w, c, u, pieces_of(w, few_team_size(c->team)) };
+        w->fill(c->simd, c->is[1], c->in[1], made);
+    struct share s = { w, c, w->pack < 0 ? made : few_plan_packed(w->plan, w->pack),
+                       pieces_of(w, few_team_size(c->team)) };
     few_team_run(c->team, s.pieces, convolve_share, &s);
 }
 
@@ -235,6 +286,20 @@ static void finish(const few_cpu_call *c, float *const grad[FEW_MAX_OUT])
 
 static const few_way way = { run, finish, few_free };
 
+static enum kept how_kept(const few_cpu_prep *p, const struct winograd *w)
+{
+    const int64_t pairs = w->c * w->o;
+    const bool param = p->plan->g->tensors[p->call.node->in[1]].source == FEW_FROM_PARAM;
+    if (w->tiles <= FEW_TILES)
+        return NINE_OF_FEW;
+    if (!param || few_team_size(p->call.team) > 1) /* its pieces are too few tiles */
+        return TRANSFORMED;
+    return asked_for("winograd") || (pairs >= 256 * 256 && w->tiles >= 32) ||
+                   (pairs >= 128 * 128 && w->tiles >= 512)
+               ? NINE_OF_MANY
+               : TRANSFORMED;
+}
+
 few_status few_winograd_prepare(few_cpu_prep *p, few_dnn_kind kind, const few_dnn_conv *c,
                                 few_error *err)
 {
@@ -254,23 +319,28 @@ few_status few_winograd_prepare(few_cpu_prep *p, few_dnn_kind kind, const few_dn
                             .in = kind == FEW_DNN_CONV_DATA ? c->o : c->c,
                             .out = kind == FEW_DNN_CONV_DATA ? c->c : c->o };
     w->tiles = c->n * ((c->h + 3) / 4) * ((c->w + 3) / 4);
-    w->block = block_size(w);
-    size_t u_bytes = positions * pairs;
+    size_t made = 0; /* at u */
     if (kind != FEW_DNN_CONV_WEIGHTS) {
-        w->few = w->tiles <= FEW_TILES;
-        w->fill = fill_of(w->few, kind != FEW_DNN_CONV, c->type == FEW_BF16);
-        u_bytes = (w->few ? 9 : POSITIONS) * pairs * sizeof(float);
+        w->kept = how_kept(p, w);
+        const size_t kept = w->kept == TRANSFORMED ? positions * (pairs + FEW_WINO_APART)
+                                                   : 9 * pairs * sizeof(float);
+        w->fill = fill_of(w->kept != TRANSFORMED, kind != FEW_DNN_CONV, c->type == FEW_BF16);
         const few_status st =
-            few_plan_pack_by(p->plan, p->call.node->in[1], w->fill, u_bytes, &w->pack, err);
+            few_plan_pack_by(p->plan, p->call.node->in[1], w->fill, kept, &w->pack, err);
         if (st != FEW_OK) {
             few_free(w);
             return st;
         }
+        if (w->kept == NINE_OF_MANY)
+            made = positions * (size_t)(w->in * SOME_CHANNELS + FEW_WINO_APART);
+        else if (w->pack < 0)
+            made = kept;
     }
+    w->block = block_size(w);
     w->v = up64((size_t)(c->c > c->o ? c->c : c->o) * sizeof(float));
     w->m = w->v + up64((size_t)stride(w, w->in) * positions);
     w->u = w->m + up64((size_t)stride(w, w->out) * positions);
-    w->acc = w->u + (w->pack < 0 ? u_bytes : 0);
+    w->acc = w->u + up64(made);
     w->part = w->acc;
     p->scratch_bytes = w->part * (size_t)few_team_size(p->call.team);
     if (kind == FEW_DNN_CONV_WEIGHTS) {

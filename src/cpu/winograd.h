@@ -17,7 +17,7 @@
 
 /* Whether it is to be used for c's sizes and type. It never depends on the number of images: an
  * image must not depend on those beside it. FEW_CONV=direct in the environment: never; winograd:
- * wherever it can. */
+ * wherever it can, and weights as nine numbers wherever they can be, for tests. */
 bool few_winograd_fits(const few_dnn_conv *c);
 
 /* As a way of conv2d (FEW_DNN_CONV), conv2d_grad_input (.._DATA) or conv2d_grad_weights

@@ -329,13 +329,13 @@ static void test_nan_bits(void **state)
 
 /* ---- choice ---------------------------------------------------------------------------------*/
 
-/* Weights transformed beforehand and while they are multiplied: the same bits, for any tiles and
- * channels. */
+/* Weights transformed beforehand, in two steps, and while they are multiplied: the same bits, for
+ * any tiles and channels. */
 static void check_wino(void)
 {
-    enum { C = 64, O = 96 };
-    const array w = random_array(4, O * C * 9, 0, 1), u = array_new(4, 36 * O * C),
-                g = array_new(4, 9 * O * C);
+    enum { C = 64, O = 96, U = 36 * (O * C + FEW_WINO_APART) };
+    const array w = random_array(4, O * C * 9, 0, 1), u = array_new(4, U),
+                g = array_new(4, 9 * O * C), some = array_new(4, 36 * (O * 32 + FEW_WINO_APART));
     for (int turned = 0; turned < 2; turned++)
         for (int64_t tiles = 1; tiles <= 15; tiles++) {
             const int64_t in = turned ? O : C, out = turned ? C : O;
@@ -344,9 +344,17 @@ static void check_wino(void)
             simd->wino_weights((float *)u.data, (const float *)w.data, O, C, turned, bf);
             simd->wino_gather((float *)g.data, (const float *)w.data, O, C, turned, bf);
             simd->wino_multiply((float *)a.data, tiles * out, (const float *)v.data, tiles * in,
-                                (const float *)u.data, tiles, in, out, 32, out);
+                                (const float *)u.data, 0, out, tiles, in, out, 32, out);
             simd->wino_multiply_few((float *)b.data, tiles * out, (const float *)v.data, tiles * in,
                                     (const float *)g.data, tiles, in, out, 32, out);
+            assert_memory_equal(a.data, b.data, 4 * a.n);
+            for (int64_t q = 0; q < out; q += 32) {
+                simd->wino_expand((float *)some.data, (const float *)g.data, in, q, q + 32);
+                simd->wino_multiply((float *)b.data, tiles * out, (const float *)v.data, tiles * in,
+                                    (const float *)some.data, q, q + 32, tiles, in, out, q, q + 32);
+            }
+            simd->wino_multiply((float *)a.data, tiles * out, (const float *)v.data, tiles * in,
+                                (const float *)u.data, 0, out, tiles, in, out, 0, 32);
             assert_memory_equal(a.data, b.data, 4 * a.n);
             array_free(v);
             array_free(a);
@@ -355,6 +363,7 @@ static void check_wino(void)
     array_free(w);
     array_free(u);
     array_free(g);
+    array_free(some);
 }
 
 static void test_wino(void **state)

@@ -1,7 +1,7 @@
 /* The optimiser's passes over the parameters: Adam and RAdam with decoupled weight decay and
  * moving averages in one, and the gradient's square for clipping.
  *
- *   g = grad_scale sum_k grad_k;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
+ *   g = grad_scale grad;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
  *   p -= lr wd p;  p -= lr rectify m^ / (sqrt(v^) + eps), or lr m^ when rectify = 0
  *   ema_j = d_j ema_j + (1-d_j) p
  *
@@ -12,22 +12,14 @@
 
 #define SQUARE_BLOCK (128 * W) /* elements summed in f32 */
 
-INLINE vf gradient(const float *const *grad, int n_grad, int64_t i, int64_t left)
-{
-    vf g = load1(grad[0] + i, left);
-    for (int k = 1; k < n_grad; k++)
-        g += load1(grad[k] + i, left);
-    return g;
-}
-
-static double grad_square(const float *const *grad, int n_grad, int64_t n)
+static double grad_square(const float *grad, int64_t n)
 {
     double total = 0;
     for (int64_t j = 0; j < n; j += SQUARE_BLOCK) {
         const int64_t end = j + SQUARE_BLOCK < n ? j + SQUARE_BLOCK : n;
         vf s = splat(0);
         for (int64_t i = j; i < end; i += W) {
-            const vf g = gradient(grad, n_grad, i, end - i);
+            const vf g = load1(grad + i, end - i);
             s += g * g;
         }
         total += (double)sum(s);
@@ -41,7 +33,7 @@ static void adam(const few_adam_args *a)
     const float plain = a->lr * a->correct1, adaptive = plain * a->rectify;
     for (int64_t i = 0; i < a->n; i += W) {
         const int64_t left = a->n - i;
-        const vf g = a->grad_scale * gradient(a->grad, a->n_grad, i, left);
+        const vf g = a->grad_scale * load1(a->grad + i, left);
         const vf m = a->beta1 * load1(a->m + i, left) + (1 - a->beta1) * g;
         const vf v = a->beta2 * load1(a->v + i, left) + (1 - a->beta2) * (g * g);
         const vf step =

@@ -330,6 +330,12 @@ __attribute__((noipa)) static void expand(float *u, int64_t stride, const float 
     }
 }
 
+/* Floats from one position of u to the next. */
+static int64_t apart(int64_t rows, int64_t cols)
+{
+    return rows * cols + FEW_WINO_APART;
+}
+
 /* u[36][k/PANEL][c][PANEL]: a panel is read from front to end. */
 static void wino_weights(float *u, const float *w, int64_t o, int64_t c, bool transposed, bool bf)
 {
@@ -338,8 +344,14 @@ static void wino_weights(float *u, const float *w, int64_t o, int64_t c, bool tr
     for (int64_t p = 0; p < x.cols; p += PANEL)
         for (int64_t row = 0; row < x.rows; row += SOME) {
             gather(g, &x, p, row, SOME);
-            expand(u + p * x.rows + row * PANEL, x.rows * x.cols, g, SOME);
+            expand(u + p * x.rows + row * PANEL, apart(x.rows, x.cols), g, SOME);
         }
+}
+
+static void wino_expand(float *u, const float *g, int64_t c, int64_t begin, int64_t end)
+{
+    for (int64_t q = begin; q < end; q += PANEL)
+        expand(u + (q - begin) * c, apart(c, end - begin), g + q * c * 9, c);
 }
 
 /* acc[9][c][o] (+)= G^T du G, du[36][c][o]. */
@@ -371,8 +383,8 @@ static void wino_weights_grad(float *acc, const float *du, int64_t count, bool f
 
 /* m[36][tiles][o] = v[36][tiles][c] u for the channels begin..end-1 of o. */
 static void wino_multiply(float *m, int64_t m_stride, const float *v, int64_t v_stride,
-                          const float *u, int64_t tiles, int64_t c, int64_t o, int64_t begin,
-                          int64_t end)
+                          const float *u, int64_t u_begin, int64_t u_end, int64_t tiles, int64_t c,
+                          int64_t o, int64_t begin, int64_t end)
 {
     for (int p = 0; p < 36; p++)
         for (int64_t q = begin; q < end; q += PANEL)
@@ -380,7 +392,7 @@ static void wino_multiply(float *m, int64_t m_stride, const float *v, int64_t v_
                      (factors){ .a = v + p * v_stride,
                                 .row = c,
                                 .step = 1,
-                                .b = u + (p * o + q) * c,
+                                .b = u + p * apart(c, u_end - u_begin) + (q - u_begin) * c,
                                 .ldb = PANEL,
                                 .n = c },
                      tiles);
