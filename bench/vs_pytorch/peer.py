@@ -121,7 +121,7 @@ def build_model(args):
 
 def make_adam(params):
     """The fused one; PyTorch 1.13 has none on a CPU."""
-    if torch.__version__ < "2":
+    if int(torch.__version__.split(".")[0]) < 2:
         return torch.optim.Adam(params, lr=1e-4, foreach=True)
     return torch.optim.Adam(params, lr=1e-4, fused=True)
 

@@ -229,7 +229,7 @@ static void print(const struct figures *f, int64_t peak, const struct options *o
     if (f->sample[0] > 0)
         printf("  one evaluation: batch 1 %.1f, batch 16 %.1f, batch 64 %.1f\n", f->sample[0],
                f->sample[1], f->sample[2]);
-    printf("  peak memory   %.0f MB\n", (double)peak / 1048576);
+    printf("  peak memory   %.0f MB\n", (double)peak / 1e6);
 }
 
 static int run(const void *options, int n_args, char **args)

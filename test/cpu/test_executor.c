@@ -2,21 +2,17 @@
  * and in-place results, constants, and what it refuses. */
 #include "base/alloc.h"
 #include "base/philox.h"
+#include "cpu/near.h"
 #include "graph/backend.h"
 #include "op/ops.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-#include <math.h>
 
 enum { BATCH = 8, SIDE = 6, PIXELS = SIDE * SIDE * 3, PARAMS = 16384 };
 
@@ -158,18 +154,6 @@ static void whole(int64_t slice, int workers, bool backward, few_precision p, st
     make(&n, slice, workers, backward, p, master);
     run(&n, BATCH, r);
     unmake(&n);
-}
-
-static void near(const float *a, const float *b, int64_t n, double tol, const char *what)
-{
-    double largest = 0;
-    for (int64_t k = 0; k < n; k++)
-        largest = fmax(largest, fabs((double)b[k]));
-    assert_true(largest > 0);
-    for (int64_t k = 0; k < n; k++)
-        if (!(fabs((double)a[k] - (double)b[k]) <= tol * largest))
-            fail_msg("%s: element %lld is %.9g, not %.9g (largest %.3g)", what, (long long)k,
-                     (double)a[k], (double)b[k], largest);
 }
 
 static void same_result(const struct result *a, const struct result *b, double tol,

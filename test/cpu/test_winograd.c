@@ -2,17 +2,13 @@
  * against direct sums (FEW_CONV): the images and every gradient. */
 #include "base/alloc.h"
 #include "base/philox.h"
+#include "cpu/near.h"
 #include "graph/backend.h"
 #include "op/ops.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* BETWEEN is no multiple of the channels that are transformed at a time; an image has 9 tiles. */
 enum { N = 2, SIDE = 12, IN = 32, BETWEEN = 160, OUT = 64, PIXELS = SIDE * SIDE, BATCH = 2 * N };
@@ -72,18 +68,6 @@ static void run(const char *way, few_precision precision, int team, struct resul
     few_graph_clear(&g);
     few_params_free(&params);
     few_free(master);
-}
-
-static void near(const float *got, const float *want, int64_t n, double tolerance, const char *what)
-{
-    double most = 0;
-    for (int64_t i = 0; i < n; i++)
-        most = fmax(most, fabs((double)want[i]));
-    assert_true(most > 0);
-    for (int64_t i = 0; i < n; i++)
-        if (!(fabs((double)got[i] - (double)want[i]) <= tolerance * most))
-            fail_msg("%s: number %lld is %g, by direct sums %g (largest %g)", what, (long long)i,
-                     (double)got[i], (double)want[i], most);
 }
 
 static void test_ways(void **state)
