@@ -149,20 +149,17 @@ typedef struct few_simd {
      * [9*c*o] to be transformed first. */
     void (*wino_weights)(float *u, const float *w, int64_t o, int64_t c, bool transposed, bool bf);
     void (*wino_gather)(float *g, const float *w, int64_t o, int64_t c, bool transposed, bool bf);
-    /* u [36][c*(end-begin) + FEW_WINO_APART] of g, for products of tiles of c channels: what makes
-     * the channels begin..end-1. */
-    void (*wino_expand)(float *u, const float *g, int64_t c, int64_t begin, int64_t end);
     /* Which channel is multiplied at a place: of bf16 images they are not in order, and neither are
      * those of m, dm, g, u, du and acc. */
     int64_t (*wino_channel)(bool bf, int64_t place);
-    /* m = v u of the channels begin..end-1 of o, those of u being u_begin..u_end-1; and, to the
-     * same bits, of g, which moves a quarter of the memory, for few tiles. */
+    /* m = v u of the channels begin..end-1 of o; and, to the same bits, of g, transforming `some`
+     * of the c channels at a time into u [36][32*some + FEW_WINO_APART]. */
     void (*wino_multiply)(float *m, int64_t m_stride, const float *v, int64_t v_stride,
-                          const float *u, int64_t u_begin, int64_t u_end, int64_t tiles, int64_t c,
-                          int64_t o, int64_t begin, int64_t end);
-    void (*wino_multiply_few)(float *m, int64_t m_stride, const float *v, int64_t v_stride,
-                              const float *g, int64_t tiles, int64_t c, int64_t o, int64_t begin,
-                              int64_t end);
+                          const float *u, int64_t tiles, int64_t c, int64_t o, int64_t begin,
+                          int64_t end);
+    void (*wino_multiply_nine)(float *m, int64_t m_stride, const float *v, int64_t v_stride,
+                               const float *g, float *u, int64_t some, int64_t tiles, int64_t c,
+                               int64_t begin, int64_t end);
     /* du [36,c,o] = or += v^T dm; acc [9,c,o] = or += the gradient of the weights it stands for,
      * count = c o. */
     void (*wino_multiply_grad)(float *du, const float *v, int64_t v_stride, const float *dm,

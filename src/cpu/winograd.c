@@ -13,18 +13,19 @@ enum {
     LEAST_SIDE = 8,
     CACHE = 512 << 10,
     FEW_TILES = 4,
-    SOME_CHANNELS = 64,
-    LEAST_MANY = 128
+    SOME_OF_FEW = 32,
+    SOME_OF_MANY = 64,
+    MANY = 64
 };
 
 /* How a plan keeps weights. Nine numbers are a quarter of the memory and of what is read of it, but
- * transforming them costs as much as multiplying them with five tiles: done where their 36
+ * transforming them takes up to a tenth of the time of multiplying 32 tiles: done where their 36
  * positions are in no cache when they are wanted (9 MB), or with so many tiles that it does not
  * matter (2 MB). */
 enum kept {
-    TRANSFORMED, /* to the 36 positions */
-    NINE_OF_FEW, /* transformed when they are multiplied */
-    NINE_OF_MANY /* transformed for SOME_CHANNELS and LEAST_MANY tiles or more at a time */
+    TRANSFORMED,  /* to the 36 positions */
+    NINE_OF_FEW,  /* transformed for all of the tiles, a team sharing the channels */
+    NINE_OF_MANY, /* transformed for MANY tiles at a time */
 };
 
 struct winograd {
@@ -34,10 +35,12 @@ struct winograd {
     int pack;      /* of the weights in the plan; -1: made at every call */
     few_fill fill; /* makes them */
     enum kept kept;
+    int64_t some;          /* channels of the input that are transformed at a time */
     int64_t n, h, w, c, o; /* of the convolution */
     int64_t tiles, block;  /* in all; at a time */
     int64_t in, out;       /* channels of what is multiplied and of the result */
-    size_t v, m, u, acc;   /* where these are in scratch, behind zeros; acc: dw [9,c,o], db [o] */
+    size_t v, m, u;        /* where these are in scratch, behind zeros */
+    size_t made, acc;      /* the weights, if pack < 0; dw [9,c,o] and db [o] */
     size_t db;             /* where db is in acc */
     bool bias;             /* db is wanted */
     size_t part;           /* of scratch, for each of the team */
@@ -105,9 +108,7 @@ static int64_t block_size(const struct winograd *w)
     const int64_t channels = w->c + w->o,
                   fit = CACHE / (int64_t)(POSITIONS * sizeof(float)) / channels,
                   even = w->c * w->o / channels / (w->kind == FEW_DNN_CONV_WEIGHTS ? 1 : 2);
-    int64_t block = (fit > even ? fit : even) / 8 * 8;
-    if (w->kept == NINE_OF_MANY && block < LEAST_MANY)
-        block = LEAST_MANY;
+    const int64_t block = w->kept == NINE_OF_MANY ? MANY : (fit > even ? fit : even) / 8 * 8;
     return block < w->tiles ? block : w->tiles;
 }
 
@@ -144,26 +145,13 @@ static void multiply(const struct winograd *w, const few_cpu_call *c, char *scra
     float *v = at(scratch, w->v), *m = at(scratch, w->m);
     const float *bias = forward ? c->in[2] : NULL;
     const void *res = forward ? c->in[3] : NULL;
-    const int64_t end = y->end;
-    if (w->kept == NINE_OF_MANY)
-        for (int64_t q = y->begin; q < end; q = y->end) {
-            float *u = at(scratch, w->u);
-            y->begin = q;
-            y->end = q + SOME_CHANNELS < end ? q + SOME_CHANNELS : end;
-            simd->wino_expand(u, weights, w->in, q, y->end);
-            simd->wino_multiply(m, y->stride, v, x->stride, u, q, y->end, x->count, w->in, w->out,
-                                q, y->end);
-            simd->wino_output(y, m, bias, res, c->out[0]);
-        }
-    else {
-        if (w->kept == NINE_OF_FEW)
-            simd->wino_multiply_few(m, y->stride, v, x->stride, weights, x->count, w->in, w->out,
-                                    y->begin, end);
-        else
-            simd->wino_multiply(m, y->stride, v, x->stride, weights, 0, w->out, x->count, w->in,
-                                w->out, y->begin, end);
-        simd->wino_output(y, m, bias, res, c->out[0]);
-    }
+    if (w->kept == TRANSFORMED)
+        simd->wino_multiply(m, y->stride, v, x->stride, weights, x->count, w->in, w->out, y->begin,
+                            y->end);
+    else
+        simd->wino_multiply_nine(m, y->stride, v, x->stride, weights, at(scratch, w->u), w->some,
+                                 x->count, w->in, y->begin, y->end);
+    simd->wino_output(y, m, bias, res, c->out[0]);
 }
 
 static void convolve_piece(const struct winograd *w, const few_cpu_call *c, char *scratch,
@@ -217,7 +205,7 @@ static void convolve_share(void *user, int k, int member)
 
 static void convolve(const struct winograd *w, const few_cpu_call *c)
 {
-    float *made = at(c->scratch, w->u);
+    float *made = at(c->scratch, w->made);
     if (w->pack < 0)
         w->fill(c->simd, c->is[1], c->in[1], made);
     struct share s = { w, c, w->pack < 0 ? made : few_plan_packed(w->plan, w->pack),
@@ -319,7 +307,7 @@ few_status few_winograd_prepare(few_cpu_prep *p, few_dnn_kind kind, const few_dn
                             .in = kind == FEW_DNN_CONV_DATA ? c->o : c->c,
                             .out = kind == FEW_DNN_CONV_DATA ? c->c : c->o };
     w->tiles = c->n * ((c->h + 3) / 4) * ((c->w + 3) / 4);
-    size_t made = 0; /* at u */
+    size_t u = 0, made = 0;
     if (kind != FEW_DNN_CONV_WEIGHTS) {
         w->kept = how_kept(p, w);
         const size_t kept = w->kept == TRANSFORMED ? positions * (pairs + FEW_WINO_APART)
@@ -331,17 +319,18 @@ few_status few_winograd_prepare(few_cpu_prep *p, few_dnn_kind kind, const few_dn
             few_free(w);
             return st;
         }
-        if (w->kept == NINE_OF_MANY)
-            made = positions * (size_t)(w->in * SOME_CHANNELS + FEW_WINO_APART);
-        else if (w->pack < 0)
+        w->some = w->kept == NINE_OF_FEW ? SOME_OF_FEW : SOME_OF_MANY;
+        if (w->kept != TRANSFORMED)
+            u = positions * (size_t)(w->some * 32 + FEW_WINO_APART);
+        if (w->pack < 0)
             made = kept;
     }
     w->block = block_size(w);
     w->v = up64((size_t)(c->c > c->o ? c->c : c->o) * sizeof(float));
     w->m = w->v + up64((size_t)stride(w, w->in) * positions);
     w->u = w->m + up64((size_t)stride(w, w->out) * positions);
-    w->acc = w->u + up64(made);
-    w->part = w->acc;
+    w->made = w->u + up64(u);
+    w->part = w->made + up64(made);
     p->scratch_bytes = w->part * (size_t)few_team_size(p->call.team);
     if (kind == FEW_DNN_CONV_WEIGHTS) {
         w->bias = p->used[1];

@@ -66,10 +66,9 @@ const few_simd JOIN(few_simd_, FEW_SIMD_NAME) = {
     .wino_grad = wino_grad,
     .wino_weights = wino_weights,
     .wino_gather = wino_gather,
-    .wino_expand = wino_expand,
     .wino_channel = wino_channel,
     .wino_weights_grad = wino_weights_grad,
     .wino_multiply = wino_multiply,
-    .wino_multiply_few = wino_multiply_few,
+    .wino_multiply_nine = wino_multiply_nine,
     .wino_multiply_grad = wino_multiply_grad,
 };

@@ -199,8 +199,9 @@ INLINE void wino_grad_body(bool bf, const few_wino_tiles *t, const void *dy, flo
         char *p[16];
         find_pixels(t, dy, t->from + k, 4, 0, t->zeros, p);
         for (int64_t c = 0; c < t->c; c += PANEL) {
-            grad_tile(bf, false, p, c, dm + k * t->c + c, t->stride);
-            grad_tile(bf, true, p, c, dm + k * t->c + c + W, t->stride);
+            float *to = dm + c * t->count + k * PANEL;
+            grad_tile(bf, false, p, c, to, t->stride);
+            grad_tile(bf, true, p, c, to + W, t->stride);
         }
     }
 }
@@ -242,8 +243,9 @@ INLINE void wino_output_body(bool bf, const few_wino_tiles *t, const float *m, c
         for (int64_t c = t->begin; c < t->end; c += PANEL) {
             const pair b = bias ? load_f32(bf, bias, c, PANEL) : (pair){ splat(0), splat(0) };
             vf lo[16], hi[16];
-            output_tile(m + k * t->c + c, t->stride, lo);
-            output_tile(m + k * t->c + c + W, t->stride, hi);
+            const float *from = m + c * t->count + k * PANEL;
+            output_tile(from, t->stride, lo);
+            output_tile(from + W, t->stride, hi);
             for (int i = 0; i < 16; i++) {
                 if (!p[i])
                     continue;
@@ -348,12 +350,6 @@ static void wino_weights(float *u, const float *w, int64_t o, int64_t c, bool tr
         }
 }
 
-static void wino_expand(float *u, const float *g, int64_t c, int64_t begin, int64_t end)
-{
-    for (int64_t q = begin; q < end; q += PANEL)
-        expand(u + (q - begin) * c, apart(c, end - begin), g + q * c * 9, c);
-}
-
 /* acc[9][c][o] (+)= G^T du G, du[36][c][o]. */
 static void wino_weights_grad(float *acc, const float *du, int64_t count, bool first)
 {
@@ -381,52 +377,52 @@ static void wino_weights_grad(float *acc, const float *du, int64_t count, bool f
 
 /* ---- products -------------------------------------------------------------------------------*/
 
-/* m[36][tiles][o] = v[36][tiles][c] u for the channels begin..end-1 of o. */
+/* m[36][o/PANEL][tiles][PANEL] = v[36][tiles][c] u for the channels begin..end-1 of o. */
 static void wino_multiply(float *m, int64_t m_stride, const float *v, int64_t v_stride,
-                          const float *u, int64_t u_begin, int64_t u_end, int64_t tiles, int64_t c,
-                          int64_t o, int64_t begin, int64_t end)
+                          const float *u, int64_t tiles, int64_t c, int64_t o, int64_t begin,
+                          int64_t end)
 {
     for (int p = 0; p < 36; p++)
         for (int64_t q = begin; q < end; q += PANEL)
-            products(2, m + p * m_stride + q, o,
+            products(2, m + p * m_stride + q * tiles, PANEL,
                      (factors){ .a = v + p * v_stride,
                                 .row = c,
                                 .step = 1,
-                                .b = u + p * apart(c, u_end - u_begin) + (q - u_begin) * c,
+                                .b = u + p * apart(c, o) + q * c,
                                 .ldb = PANEL,
                                 .n = c },
                      tiles);
 }
 
-/* The same of weights that are transformed a few at a time, in the first cache; the next ones are
- * asked for meanwhile. */
-static void wino_multiply_few(float *m, int64_t m_stride, const float *v, int64_t v_stride,
-                              const float *g, int64_t tiles, int64_t c, int64_t o, int64_t begin,
-                              int64_t end)
+/* The same of weights that are transformed `some` rows at a time, into u in the second cache. The
+ * next ones are asked for meanwhile, into the same: in the first they would be in the way. */
+static void wino_multiply_nine(float *m, int64_t m_stride, const float *v, int64_t v_stride,
+                               const float *g, float *u, int64_t some, int64_t tiles, int64_t c,
+                               int64_t begin, int64_t end)
 {
-    enum { STRIDE = SOME * PANEL + 16, LINES = SOME * 9 * PANEL / 16 };
-    float u[36 * STRIDE];
+    enum { LINE = 16 }; /* floats of a cache line */
     for (int64_t q = begin; q < end; q += PANEL)
-        for (int64_t k = 0; k < c; k += SOME) {
+        for (int64_t k = 0; k < c; k += some) {
             const float *from = g + (q * c + k * PANEL) * 9;
-            expand(u, STRIDE, from, SOME);
+            const int64_t n = c - k < some ? c - k : some, lines = n * 9 * PANEL / LINE / 36;
+            expand(u, apart(some, PANEL), from, n);
             for (int p = 0; p < 36; p++) {
-                for (int i = 0; i < LINES / 36; i++)
-                    __builtin_prefetch(from + SOME * 9 * PANEL + (p * (LINES / 36) + i) * 16);
-                products(2, m + p * m_stride + q, o,
+                for (int i = 0; i < lines; i++)
+                    __builtin_prefetch(from + n * 9 * PANEL + (p * lines + i) * LINE, 0, 2);
+                products(2, m + p * m_stride + q * tiles, PANEL,
                          (factors){ .a = v + p * v_stride + k,
                                     .row = c,
                                     .step = 1,
-                                    .b = u + p * STRIDE,
+                                    .b = u + p * apart(some, PANEL),
                                     .ldb = PANEL,
-                                    .n = SOME,
+                                    .n = n,
                                     .add = k > 0 },
                          tiles);
             }
         }
 }
 
-/* du[36][c][o] (+)= v^T dm. */
+/* du[36][c][o] (+)= v^T dm, dm as m above. */
 static void wino_multiply_grad(float *du, const float *v, int64_t v_stride, const float *dm,
                                int64_t m_stride, int64_t tiles, int64_t c, int64_t o, bool first)
 {
@@ -437,8 +433,8 @@ static void wino_multiply_grad(float *du, const float *v, int64_t v_stride, cons
                         (factors){ .a = v + p * v_stride + r,
                                    .row = 1,
                                    .step = c,
-                                   .b = dm + p * m_stride + q,
-                                   .ldb = o,
+                                   .b = dm + p * m_stride + q * tiles,
+                                   .ldb = PANEL,
                                    .n = tiles,
                                    .add = !first });
 }
