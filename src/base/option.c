@@ -570,14 +570,24 @@ bool few_next_setting(const few_strings *set, int *at, few_strbuf *out)
     return true;
 }
 
-/* "--a-name TYPE", or its choices when they are few enough to stand there. */
+static bool is_off(const few_option *o)
+{
+    bool on = false;
+    return o->type == FEW_OPT_BOOL && !(o->fallback && read_bool(o->fallback, &on) && on);
+}
+
+/* "--a-name TYPE", or its choices when they are few enough to stand there; "--a-name" of what is
+ * off, "--a-name=false" of what is on. */
 static void print_usage(const few_option *o, few_strbuf *out)
 {
     const bool choice = o->type == FEW_OPT_CHOICE && o->choices && strlen(o->choices) <= 24;
     few_strbuf_add(out, "--");
     for (const char *s = o->name; *s; s++)
         few_strbuf_add_n(out, *s == '_' ? "-" : s, 1);
-    few_strbuf_addf(out, " %s", choice ? o->choices : kinds[o->type].name);
+    if (o->type == FEW_OPT_BOOL)
+        few_strbuf_add(out, is_off(o) ? "" : "=false");
+    else
+        few_strbuf_addf(out, " %s", choice ? o->choices : kinds[o->type].name);
 }
 
 void few_options_help(const few_option *table, few_strbuf *out)
@@ -603,7 +613,7 @@ void few_options_help(const few_option *table, few_strbuf *out)
             few_strbuf_addf(out, "%sone of %s", separator, o->choices);
             separator = ", ";
         }
-        if (o->fallback && *o->fallback) {
+        if (o->fallback && *o->fallback && !is_off(o)) {
             few_strbuf_addf(out, "%sdefault %s", separator, o->fallback);
             separator = ", ";
         }

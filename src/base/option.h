@@ -78,7 +78,8 @@ void few_option_escape(const char *element, few_strbuf *out);
  * the value before it, as in times=1,0.5. False after the last. */
 bool few_next_setting(const few_strings *set, int *at, few_strbuf *out);
 
-/* The table as help text: "  --name TYPE   help (default X, range)". */
+/* The table as help text: "  --name TYPE   help (default X, range)", "  --name   help" of a switch.
+ */
 void few_options_help(const few_option *table, few_strbuf *out);
 
 #endif

@@ -192,9 +192,12 @@ static enum parsed parse(const few_command *c, void *target, int *n, char **argv
         }
     }
     *n = kept;
-    if (kept < c->min_args || (c->max_args >= 0 && kept > c->max_args)) {
-        few_fail(err, FEW_EINVAL,
-                 kept < c->min_args ? "an argument is missing" : "too many arguments");
+    if (kept < c->min_args) {
+        few_fail(err, FEW_EINVAL, "an argument is missing");
+        return FAILED;
+    }
+    if (c->max_args >= 0 && kept > c->max_args) {
+        few_fail(err, FEW_EINVAL, "'%s' is an argument too many", argv[c->max_args]);
         return FAILED;
     }
     return RUN;

@@ -363,6 +363,8 @@ static void test_help(void **state)
             .help = "h"),
         ROW(decay, .type = FEW_OPT_DOUBLE, .min = 0, .max = INFINITY, .help = "d"),
         { .name = "run_name", .type = FEW_OPT_STRING, .help = "of the run" },
+        { .name = "quick", .type = FEW_OPT_BOOL, .fallback = "false", .help = "q" },
+        { .name = "clip", .type = FEW_OPT_BOOL, .fallback = "yes", .help = "c" },
         { .name = NULL },
     };
     few_strbuf b;
@@ -373,7 +375,9 @@ static void test_help(void **state)
                         "  --sampler ddim|addim  how to sample (default ddim)\n"
                         "  --loss CHOICE         h (one of a-rather-long-one|another-long-one)\n"
                         "  --decay NUMBER        d (at least 0)\n"
-                        "  --run-name TEXT       of the run\n");
+                        "  --run-name TEXT       of the run\n"
+                        "  --quick               q\n"
+                        "  --clip=false          c (default yes)\n");
     few_strbuf_free(&b);
 }
 

@@ -56,6 +56,7 @@ ok train "$fewstep" train c.yaml -o t
 [ -f t/config.yaml ] && [ -f t/samples/step-00000006.png ] || { echo "FAIL run folder"; failed=1; }
 ok "train again does nothing" "$fewstep" train c.yaml -o t
 refused 1 'train.lr' "$fewstep" train c.yaml -o t --set train.lr=0.5
+refused 2 "'true' is an argument too many" "$fewstep" train c.yaml -o t --fresh true
 refused 1 'add --yes' "$fewstep" train c.yaml -o t --fresh </dev/null
 ok fresh "$fewstep" train c.yaml -o t --fresh --yes
 
