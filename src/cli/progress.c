@@ -2,8 +2,10 @@
  *
  * The rate is sum w dn / sum w dt with w = exp(-age / 15 s): a ratio of two decaying sums is right
  * from the first report on, where a decaying mean of rates needs a start value and overrates short
- * steps. What is easy to get wrong: columns are characters, not bytes, and a bar must end before
- * the last column, or some terminals break the line. */
+ * steps. One interval far longer than expected is a program that was stopped or a machine that
+ * slept, and counts as usual; the second in a row is the work. What is easy to get wrong: columns
+ * are characters, not bytes, and a bar must end before the last column, or some terminals break the
+ * line. */
 #include "cli/progress.h"
 
 #include "base/strbuf.h"
@@ -174,11 +176,20 @@ void few_progress_resume(few_progress *p, int64_t done)
     p->first = p->done = done;
 }
 
+/* Seconds of work since the last report, in which `more` was done. */
+static double worked(few_progress *p, double passed, int64_t more)
+{
+    const double usual = p->gained > 0 ? (double)more * p->passed / p->gained : passed;
+    p->paused = !p->paused && passed > rate_memory && passed > 10 * usual;
+    return p->paused ? usual : passed;
+}
+
 void few_progress_update(few_progress *p, int64_t done, const char *fmt, ...)
 {
     if (!p->sink.out)
         return;
-    const double now = p->sink.now(), passed = now - p->last, keep = exp(-passed / rate_memory);
+    const double now = p->sink.now(), passed = worked(p, now - p->last, done - p->done),
+                 keep = exp(-passed / rate_memory);
     p->gained = keep * p->gained + (double)(done - p->done);
     p->passed = keep * p->passed + passed;
     p->last = now;

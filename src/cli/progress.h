@@ -27,6 +27,7 @@ typedef struct few_progress {
     double shown_at;
     double gained,
         passed;          /* units and seconds, older ones counting less: their ratio is the rate */
+    bool paused;         /* the last interval was one in which nothing ran */
     bool shown, on_line; /* anything was shown; the cursor stands behind a bar */
     char suffix[128];
 } few_progress;

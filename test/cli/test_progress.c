@@ -209,6 +209,30 @@ static void test_short_work(void **state)
     close_sink(&sink);
 }
 
+/* The time left after an hour in which the program was stopped, and of work that became slow. */
+static void test_pause(void **state)
+{
+    (void)state;
+    few_progress_sink sink = open_sink(true);
+    few_progress p;
+    few_progress_begin(&p, &sink, "work", 1000, "it");
+    int done = 0;
+    while (done < 100) {
+        clock_now += 0.5;
+        few_progress_update(&p, ++done, NULL);
+    }
+    clock_now += 3600;
+    few_progress_update(&p, ++done, NULL);
+    assert_non_null(strstr(strrchr(shown, '\r'), " 101/1000 [1:00:50<07:"));
+    for (int i = 0; i < 3; i++) {
+        clock_now += 100;
+        few_progress_update(&p, ++done, NULL);
+    }
+    assert_non_null(strstr(strrchr(shown, '\r'), ", 100.0 s/it]"));
+    few_progress_end(&p);
+    close_sink(&sink);
+}
+
 static void test_lines(void **state)
 {
     (void)state;
@@ -304,11 +328,17 @@ static void test_still_clock_and_quiet(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_widths),     cmocka_unit_test(test_shares),
-        cmocka_unit_test(test_numbers),    cmocka_unit_test(test_characters),
-        cmocka_unit_test(test_bar_timing), cmocka_unit_test(test_short_work),
-        cmocka_unit_test(test_lines),      cmocka_unit_test(test_rate),
-        cmocka_unit_test(test_hide),       cmocka_unit_test(test_still_clock_and_quiet),
+        cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_characters),
+        cmocka_unit_test(test_bar_timing),
+        cmocka_unit_test(test_short_work),
+        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_hide),
+        cmocka_unit_test(test_still_clock_and_quiet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
