@@ -35,7 +35,8 @@ const few_option few_train_table[] = {
     ROW(FEW_OPT_DOUBLE, eps, "1e-8", 0, 1, "added to the root of the second moment"),
     ROW(FEW_OPT_DOUBLE, weight_decay, "0", 0, 1, "decoupled weight decay"),
     ROW(FEW_OPT_DOUBLE, clip, "1", 0, 1e9, "largest gradient norm; 0: any"),
-    ROW(FEW_OPT_I64, warmup, "500", 0, 1e9, "steps over which the rate rises from 0"),
+    ROW(FEW_OPT_I64, warmup, "500", 0, 1e9,
+        "steps over which the rate rises from 0; shared by the phases of a run, such as pd's"),
     CHOICE(rate, "constant", "the rate after warm-up", "constant|cosine|linear"),
     ROW(FEW_OPT_DOUBLES, ema, "0.999", 0, 0.9999999,
         "decays of the averages; the first is shipped"),
@@ -56,11 +57,13 @@ const few_option few_train_table[] = {
 
 double few_train_rate(const few_train_options *o, int64_t step, int64_t steps)
 {
-    if (step < o->warmup)
-        return o->lr * (double)(step + 1) / (double)o->warmup;
+    const double part = steps < o->steps ? (double)steps / (double)o->steps : 1;
+    const int64_t warmup = (int64_t)((double)o->warmup * part);
+    if (step < warmup)
+        return o->lr * (double)(step + 1) / (double)warmup;
     const double pi = 3.14159265358979323846;
-    const double span = (double)(steps > o->warmup ? steps - o->warmup : 1);
-    const double at = fmin(1, (double)(step - o->warmup) / span);
+    const double span = (double)(steps > warmup ? steps - warmup : 1);
+    const double at = fmin(1, (double)(step - warmup) / span);
     if (!strcmp(o->rate, "cosine"))
         return o->lr * 0.5 * (1 + cos(pi * at));
     if (!strcmp(o->rate, "linear"))

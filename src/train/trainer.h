@@ -81,7 +81,8 @@ few_status few_trainer_step(few_trainer *t, few_step_result *r, few_error *err);
 /* After the state was changed from outside: give the plan its weights. */
 few_status few_trainer_rebind(few_trainer *t, few_error *err);
 
-/* The learning rate of step `step` (from 0) of `steps`. */
+/* The learning rate of step `step` (from 0) of `steps`, a run or a phase of it, which has as large
+ * a part of the warm-up. */
 double few_train_rate(const few_train_options *o, int64_t step, int64_t steps);
 /* Weights to sample with: the first average, or the weights when there is none. */
 const float *few_trainer_weights(const few_trainer *t);

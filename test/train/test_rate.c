@@ -31,6 +31,20 @@ static void warm_up_rises_to_the_rate(void **state)
     }
 }
 
+/* Each of four phases of a run of 64 steps has a quarter of its warm-up. */
+static void phases_share_the_warm_up(void **state)
+{
+    (void)state;
+    few_train_options o = options("linear", 16);
+    o.steps = 64;
+    static const double parts[] = { 0.25, 0.5, 0.75, 1, 1, 11 / 12.0 };
+    for (int k = 0; k < 6; k++)
+        near(&o, k, 16, parts[k]);
+    near(&o, 4, 64, 5 / 16.0);
+    o.warmup = 3; /* less than one step each */
+    near(&o, 0, 16, 1);
+}
+
 static void rates_fall_as_they_say(void **state)
 {
     (void)state;
@@ -58,6 +72,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(warm_up_rises_to_the_rate),
+        cmocka_unit_test(phases_share_the_warm_up),
         cmocka_unit_test(rates_fall_as_they_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
