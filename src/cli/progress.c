@@ -180,7 +180,7 @@ void few_progress_resume(few_progress *p, int64_t done)
 static double worked(few_progress *p, double passed, int64_t more)
 {
     const double usual = p->gained > 0 ? (double)more * p->passed / p->gained : passed;
-    p->paused = !p->paused && passed > rate_memory && passed > 10 * usual;
+    p->paused = !p->paused && more > 0 && passed > rate_memory && passed > 10 * usual;
     return p->paused ? usual : passed;
 }
 

@@ -43,8 +43,9 @@ typedef struct few_adam_args {
 } few_adam_args;
 
 /* Tiles from..from+count-1 of images [n,h,w,c], row by row; an image has (h+3)/4 rows of (w+3)/4,
- * each of 4x4 pixels. In the 36 positions of Winograd's convolution (cpu/winograd.h) they are
- * [36][count][c] with `stride` floats from one position to the next. */
+ * each of 4x4 pixels. In the 36 positions of Winograd's convolution (cpu/winograd.h) pixels are
+ * [36][count][c] with `stride` floats from one position to the next; products, and gradients of
+ * the result, are in panels of P channels, [36][c/P][count][P], P two vectors. */
 enum { FEW_WINO_APART = 16 }; /* floats, between arrays that may be a power of two long */
 typedef struct few_wino_tiles {
     int64_t h, w, c, from, count, stride;

@@ -138,7 +138,7 @@ struct piece {
 
 /* Products of the tiles in v, and back to the image. */
 static void multiply(const struct winograd *w, const few_cpu_call *c, char *scratch,
-                     const float *weights, const few_wino_tiles *x, few_wino_tiles *y)
+                     const float *weights, const few_wino_tiles *x, const few_wino_tiles *y)
 {
     const few_simd *simd = c->simd;
     const bool forward = w->kind == FEW_DNN_CONV;
@@ -159,11 +159,11 @@ static void convolve_piece(const struct winograd *w, const few_cpu_call *c, char
 {
     few_wino_tiles x = tiles_of(w, scratch, w->in, c->in_type[0]),
                    y = tiles_of(w, scratch, w->out, c->out_type[0]);
+    y.begin = p.begin;
+    y.end = p.end;
     for (int64_t t = p.from; t < p.to; t += w->block) {
         x.from = y.from = t;
         x.count = y.count = p.to - t < w->block ? p.to - t : w->block;
-        y.begin = p.begin;
-        y.end = p.end;
         c->simd->wino_input(&x, c->in[0], at(scratch, w->v));
         multiply(w, c, scratch, weights, &x, &y);
     }

@@ -57,8 +57,9 @@ const few_option few_train_table[] = {
 
 double few_train_rate(const few_train_options *o, int64_t step, int64_t steps)
 {
-    const double part = steps < o->steps ? (double)steps / (double)o->steps : 1;
-    const int64_t warmup = (int64_t)((double)o->warmup * part);
+    const int64_t warmup = steps < o->steps
+                               ? (int64_t)((double)o->warmup * (double)steps / (double)o->steps)
+                               : o->warmup;
     if (step < warmup)
         return o->lr * (double)(step + 1) / (double)warmup;
     const double pi = 3.14159265358979323846;

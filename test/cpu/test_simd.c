@@ -345,7 +345,7 @@ static void check_wino(void)
             simd->wino_gather((float *)g.data, (const float *)w.data, O, C, turned, bf);
             simd->wino_multiply((float *)a.data, tiles * out, (const float *)v.data, tiles * in,
                                 (const float *)u.data, tiles, in, out, 32, out);
-            for (int64_t at_a_time = 8; at_a_time <= MOST; at_a_time += 56) {
+            for (int64_t at_a_time = 32; at_a_time <= MOST; at_a_time += 32) {
                 const array b = array_new(4, 36 * tiles * out);
                 simd->wino_multiply_nine((float *)b.data, tiles * out, (const float *)v.data,
                                          tiles * in, (const float *)g.data, (float *)some.data,

@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* BETWEEN is no multiple of the channels that are transformed at a time; an image has 9 tiles. */
-enum { N = 2, SIDE = 12, IN = 32, BETWEEN = 160, OUT = 64, PIXELS = SIDE * SIDE, BATCH = 2 * N };
+/* BETWEEN is no multiple of the channels that are transformed at a time, and the 72 tiles of a
+ * slice none of those that they are transformed for. */
+enum { N = 8, SIDE = 12, IN = 32, BETWEEN = 160, OUT = 64, PIXELS = SIDE * SIDE, BATCH = 2 * N };
 
 struct result {
     float y[BATCH * PIXELS * OUT];
