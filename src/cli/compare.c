@@ -78,14 +78,6 @@ static void print_plan(const few_compare *c)
     }
 }
 
-/* images: also what takes every network a moment to draw. */
-static few_status write_all(const few_compare *c, bool images, few_error *err)
-{
-    FEW_TRY(few_compare_write_tsv(c, err));
-    FEW_TRY(few_compare_write_markdown(c, err));
-    return few_compare_write_page(c, images, err);
-}
-
 /* "runs/compare/NAME", with "-quick". */
 static void default_folder(const char *recipe, bool quick, char *out, size_t room)
 {
@@ -117,11 +109,8 @@ static int run(const void *options, int n_args, char **args)
         return FEW_EXIT_OK;
     }
     st = few_compare_run(&c, &watch, &err);
-    few_error ignored;
     if (st == FEW_OK)
-        st = write_all(&c, true, &err);
-    else
-        write_all(&c, false, &ignored);
+        st = few_compare_write(&c, &err);
     few_compare_close(&c);
     if (st == FEW_ECANCELED && few_cli_signal()) {
         few_cli_say("stopped; the same command goes on");

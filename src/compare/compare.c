@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/thread.h"
+#include "compare/strip.h"
 #include "train/run.h"
 #include "train/state.h"
 
@@ -92,6 +93,28 @@ static char *result_path(const few_compare *c, const few_cell *cell)
     return few_path_join(c->folder, path);
 }
 
+/* What draws a cell. Free *options with few_sampler_options_free. */
+static few_status sampling_of(const few_cell *cell, const few_net *net, few_draw *draw,
+                              void **options, few_error *err)
+{
+    const few_sampler *s = cell->student ? few_sampler_default(&net->spec)
+                                         : few_sampler_find(cell->sampler->sampler, err);
+    few_strbuf ignored;
+    if (!s)
+        return FEW_ECONFIG;
+    FEW_TRY(few_sampler_options_make(s, options, err));
+    few_status st =
+        cell->sampler ? few_sampler_options_set(s, *options, &cell->sampler->set, err) : FEW_OK;
+    few_strbuf_init(&ignored);
+    if (st == FEW_OK && s->check)
+        st = s->check(&net->spec, *options, cell->steps, &ignored, err);
+    few_strbuf_free(&ignored);
+    *draw = (few_draw){ .sampler = s, .options = *options, .steps = cell->steps };
+    if (st != FEW_OK)
+        few_sampler_options_free(s, *options);
+    return st;
+}
+
 /* ---- opening --------------------------------------------------------------------------------*/
 
 static few_status open_teacher(few_compare *c, few_error *err)
@@ -120,7 +143,7 @@ static few_status check_cells(few_compare *c, few_error *err)
         if (st == FEW_OK && cell->sampler) {
             few_draw d;
             void *options;
-            st = few_compare_draw(c, cell, &c->teacher, &d, &options, err);
+            st = sampling_of(cell, &c->teacher, &d, &options, err);
             if (st == FEW_OK) {
                 cell->evaluations = few_draw_evaluations(&d);
                 few_sampler_options_free(d.sampler, options);
@@ -215,7 +238,8 @@ static few_status train(const few_compare *c, const few_cell *cell, few_error *e
     return st;
 }
 
-few_status few_compare_net(const few_compare *c, const few_cell *cell, few_net *net, few_error *err)
+/* The network of a cell; the teacher's is a copy. */
+static few_status load_net(const few_compare *c, const few_cell *cell, few_net *net, few_error *err)
 {
     char *folder = cell->student ? run_folder(c, cell) : few_strdup(c->recipe.teacher);
     char *path = NULL;
@@ -226,28 +250,6 @@ few_status few_compare_net(const few_compare *c, const few_cell *cell, few_net *
         st = few_net_load(net, path ? path : folder, err);
     few_free(folder);
     few_free(path);
-    return st;
-}
-
-few_status few_compare_draw(const few_compare *c, const few_cell *cell, const few_net *net,
-                            few_draw *draw, void **options, few_error *err)
-{
-    const few_sampler *s = cell->student ? few_sampler_default(&net->spec)
-                                         : few_sampler_find(cell->sampler->sampler, err);
-    few_strbuf ignored;
-    (void)c;
-    if (!s)
-        return FEW_ECONFIG;
-    FEW_TRY(few_sampler_options_make(s, options, err));
-    few_status st =
-        cell->sampler ? few_sampler_options_set(s, *options, &cell->sampler->set, err) : FEW_OK;
-    few_strbuf_init(&ignored);
-    if (st == FEW_OK && s->check)
-        st = s->check(&net->spec, *options, cell->steps, &ignored, err);
-    few_strbuf_free(&ignored);
-    *draw = (few_draw){ .sampler = s, .options = *options, .steps = cell->steps };
-    if (st != FEW_OK)
-        few_sampler_options_free(s, *options);
     return st;
 }
 
@@ -262,8 +264,8 @@ static few_status measure(few_compare *c, few_cell *cell, int64_t *evaluations, 
     if (!c->reference.test.n)
         FEW_TRY(
             few_real_make(&c->reference, c->features, c->test, c->train, c->recipe.samples, err));
-    FEW_TRY(few_compare_net(c, cell, &net, err));
-    few_status st = few_compare_draw(c, cell, &net, &draw, &options, err);
+    FEW_TRY(load_net(c, cell, &net, err));
+    few_status st = sampling_of(cell, &net, &draw, &options, err);
     if (st == FEW_OK) {
         cells = few_path_join(c->folder, "cells"); /* NULL: nothing is kept */
         const few_evaluation_options o = { .samples = c->recipe.samples,
@@ -276,8 +278,10 @@ static few_status measure(few_compare *c, few_cell *cell, int64_t *evaluations, 
         c->watch->begin(c->watch->user, cell->name, *evaluations, "eval");
         st = few_evaluate(&net, c->features, &c->reference, &o, &e, err);
         c->watch->end(c->watch->user);
-        few_sampler_options_free(draw.sampler, options);
         few_free(cells);
+        if (st == FEW_OK)
+            st = few_strip_make(c, cell, &net, &draw, err);
+        few_sampler_options_free(draw.sampler, options);
     }
     if (st == FEW_OK) {
         cell->fd = e.fd;
@@ -347,6 +351,13 @@ static few_status make(few_compare *c, few_cell *cell, struct pace *p, few_error
     return st;
 }
 
+few_status few_compare_write(const few_compare *c, few_error *err)
+{
+    FEW_TRY(few_compare_write_tsv(c, err));
+    FEW_TRY(few_compare_write_markdown(c, err));
+    return few_compare_write_page(c, err);
+}
+
 few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error *err)
 {
     struct pace p = { 0 };
@@ -360,7 +371,7 @@ few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error
             continue;
         st = make(c, &c->cells[k], &p, err);
         if (st == FEW_OK)
-            st = few_compare_write_tsv(c, err);
+            st = few_compare_write(c, err);
         if (st == FEW_OK)
             w->cell(w->user, &c->cells[k], k, c->n_cells, time_left(c, &p));
     }

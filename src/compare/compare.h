@@ -2,7 +2,7 @@
  * came out. Everything of it lies in one folder:
  *
  *     runs/mcd-4-seed1/       the trainings
- *     cells/mcd-4-seed1.json  one result each
+ *     cells/mcd-4-seed1.json  one result each, and cells/mcd-4-seed1.png its first images
  *     compare.tsv             a row for each cell, done or not
  *     compare.md              tables
  *     compare.svg             quality against network evaluations
@@ -10,7 +10,7 @@
  *     compare.html            one page with all of that
  *
  * Stopped at any time, it goes on from there; a result whose settings have changed is made again.
- */
+ * What is done needs nothing but cells/: with that alone it goes on elsewhere. */
 #ifndef FEW_COMPARE_COMPARE_H
 #define FEW_COMPARE_COMPARE_H
 
@@ -48,21 +48,14 @@ few_status few_compare_open(few_compare *c, const char *recipe_path, const char 
                             int threads, few_error *err);
 void few_compare_close(few_compare *c);
 
-/* Make what is missing. compare.tsv is written after every cell. */
+/* Make what is missing; after every cell what came out so far is written. */
 few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error *err);
 
-/* Of a cell: what draws it. Free *options with few_sampler_options_free. */
-few_status few_compare_draw(const few_compare *c, const few_cell *cell, const few_net *net,
-                            few_draw *draw, void **options, few_error *err);
-/* Load the network of a cell; the teacher's is a copy. */
-few_status few_compare_net(const few_compare *c, const few_cell *cell, few_net *net,
-                           few_error *err);
-
-/* tables.c, page.c: of what is done so far. */
+/* Tables (tables.c), plot, sheet and page (page.c) of what is done so far; all of them. */
 few_status few_compare_write_tsv(const few_compare *c, few_error *err);
 few_status few_compare_write_markdown(const few_compare *c, few_error *err);
-/* The plot, the sheet (when `images`: it is drawn by every network) and the page. */
-few_status few_compare_write_page(const few_compare *c, bool images, few_error *err);
+few_status few_compare_write_page(const few_compare *c, few_error *err);
+few_status few_compare_write(const few_compare *c, few_error *err);
 
 /* A table of texts, the first row its head; rows 0: there is nothing to show. */
 enum { FEW_COMPARE_TEXT = 64 };

@@ -1,8 +1,8 @@
-/* compare.svg, compare.png and compare.html: plot, tables, and images of each cell from the same
- * noise, a row each. */
+/* compare.svg, compare.png and compare.html: plot, tables, and the strips of images. */
 #include "base/alloc.h"
 #include "base/file.h"
 #include "compare/compare.h"
+#include "compare/strip.h"
 #include "eval/plot.h"
 #include "eval/report.h"
 #include "image/image.h"
@@ -10,9 +10,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { STRIP = 16, MAX_COLUMNS = 32 };
+enum { MAX_COLUMNS = 32 };
 
 static few_status add_table(few_report *r, const few_compare *c, few_compare_kind kind,
                             few_error *err)
@@ -89,103 +88,57 @@ static few_status add_plot(few_report *r, const few_compare *c, few_error *err)
 
 /* ---- images ---------------------------------------------------------------------------------*/
 
-/* Whether a cell has a row on the sheet: of several seeds the first. */
-static bool is_shown(const few_compare *c, const few_cell *cell)
+/* A row of the sheet and of the page. */
+static few_status add_strip(few_report *r, few_sheet *sheet, int64_t rows, int64_t row,
+                            const few_cell *cell, const char *path, few_error *err)
 {
-    return cell->done && (cell->sampler || cell->seed == c->recipe.seeds.v[0]);
-}
-
-/* The first images of a cell: [STRIP,h,w,c] of the network's shape. */
-static few_status draw_strip(const few_compare *c, const few_cell *cell, float *images,
-                             few_error *err)
-{
-    few_net net = { 0 };
-    few_draw draw;
-    few_drawer *d = NULL;
-    void *options;
-    FEW_TRY(few_compare_net(c, cell, &net, err));
-    few_status st = few_compare_draw(c, cell, &net, &draw, &options, err);
-    if (st == FEW_OK) {
-        const few_drawer_options o = { .workers = c->threads,
-                                       .images = STRIP,
-                                       .needs = few_sampler_needs(draw.sampler, options) };
-        st = few_drawer_create(&net.spec, net.master, &o, &d, err);
-        if (st == FEW_OK)
-            st = few_drawer_draw(d, &draw, STRIP, images, err);
-        few_drawer_free(d);
-        few_sampler_options_free(draw.sampler, options);
-    }
-    few_net_free(&net);
-    return st;
-}
-
-static few_status save_png(const few_compare *c, const char *name, const few_image *im, char **path,
-                           few_error *err)
-{
-    *path = few_path_join(c->folder, name);
-    return *path ? few_image_write_png(*path, im->pixels, im->h, im->w, im->c, err)
-                 : few_fail(err, FEW_ENOMEM, "out of memory for images");
-}
-
-/* A row of the sheet, also on the page with a caption, through a file beside it. */
-static few_status add_strip(few_report *r, const few_compare *c, const few_cell *cell,
-                            const float *images, few_error *err)
-{
-    const few_spec *s = &c->teacher.spec;
-    few_sheet sheet = { 0 };
-    char caption[256], name[64], *path = NULL;
+    char caption[256];
+    few_image strip;
     snprintf(caption, sizeof caption, "%s, %.6g evaluation%s: FD %.4f", few_cell_row(cell),
              cell->nfe, cell->nfe == 1 ? "" : "s", cell->fd);
-    snprintf(name, sizeof name, "strip.%d.png", (int)getpid());
-    few_status st = few_sheet_init(&sheet, STRIP, s->height, s->width, s->channels, STRIP, 2, err);
-    for (int64_t i = 0; st == FEW_OK && i < STRIP; i++)
-        few_sheet_put_f32(&sheet, i, images + i * s->height * s->width * s->channels);
+    FEW_TRY(few_image_read(&strip, path, err));
+    few_status st = few_report_png_file(r, path, caption, err);
+    if (st == FEW_OK && !sheet->n)
+        st = few_sheet_init(sheet, rows, strip.h, strip.w, strip.c, 1, 0, err);
+    const few_sheet *s = sheet;
+    if (st == FEW_OK && (strip.h != s->h || strip.w != s->w || strip.c != s->image.c))
+        st = few_fail(err, FEW_EFORMAT, "'%s' is %d by %d pixels and not, as another, %d by %d",
+                      path, strip.h, strip.w, s->h, s->w);
     if (st == FEW_OK)
-        st = save_png(c, name, &sheet.image, &path, err);
-    if (st == FEW_OK)
-        st = few_report_png_file(r, path, caption, err);
-    if (path)
-        unlink(path);
-    few_free(path);
-    few_sheet_clear(&sheet);
+        few_sheet_put_u8(sheet, row, strip.pixels);
+    few_image_clear(&strip);
     return st;
 }
 
 static few_status add_images(few_report *r, const few_compare *c, few_error *err)
 {
-    const few_spec *s = &c->teacher.spec;
-    const int64_t d = s->height * s->width * s->channels;
     few_sheet sheet = { 0 };
-    char *path = NULL;
-    int64_t rows = 0;
+    few_status st = FEW_OK;
+    int64_t rows = 0, row = 0;
     for (int k = 0; k < c->n_cells; k++)
-        rows += is_shown(c, &c->cells[k]);
+        rows += few_strip_is_there(c, &c->cells[k]);
     if (!rows)
         return FEW_OK;
-    float *images = few_malloc((size_t)(STRIP * d) * sizeof(float));
-    few_status st = images ? few_sheet_init(&sheet, rows * STRIP, s->height, s->width, s->channels,
-                                            STRIP, 2, err)
-                           : few_fail(err, FEW_ENOMEM, "out of memory for images");
-    int64_t row = 0;
+    few_report_heading(r, "Images from the same noise");
     for (int k = 0; k < c->n_cells && st == FEW_OK; k++) {
-        if (!is_shown(c, &c->cells[k]))
+        if (!few_strip_is_there(c, &c->cells[k]))
             continue;
-        st = draw_strip(c, &c->cells[k], images, err);
-        for (int64_t i = 0; st == FEW_OK && i < STRIP; i++)
-            few_sheet_put_f32(&sheet, row * STRIP + i, images + i * d);
-        if (st == FEW_OK)
-            st = add_strip(r, c, &c->cells[k], images, err);
-        row++;
+        char *path = few_strip_path(c, &c->cells[k]);
+        st = path ? add_strip(r, &sheet, rows, row++, &c->cells[k], path, err)
+                  : few_fail(err, FEW_ENOMEM, "out of memory for images");
+        few_free(path);
     }
+    char *path = few_path_join(c->folder, "compare.png");
+    const few_image *im = &sheet.image;
     if (st == FEW_OK)
-        st = save_png(c, "compare.png", &sheet.image, &path, err);
+        st = path ? few_image_write_png(path, im->pixels, im->h, im->w, im->c, err)
+                  : few_fail(err, FEW_ENOMEM, "out of memory for images");
     few_free(path);
-    few_free(images);
     few_sheet_clear(&sheet);
     return st;
 }
 
-few_status few_compare_write_page(const few_compare *c, bool images, few_error *err)
+few_status few_compare_write_page(const few_compare *c, few_error *err)
 {
     few_report r;
     char text[512], *path = few_path_join(c->folder, "compare.html");
@@ -210,10 +163,8 @@ few_status few_compare_write_page(const few_compare *c, bool images, few_error *
         st = add_plot(&r, c, err);
     for (int k = 0; k < FEW_COMPARE_KINDS && st == FEW_OK; k++)
         st = add_table(&r, c, (few_compare_kind)k, err);
-    if (st == FEW_OK && images) {
-        few_report_heading(&r, "Images from the same noise");
+    if (st == FEW_OK)
         st = add_images(&r, c, err);
-    }
     few_report_heading(&r, "How this was made");
     snprintf(text, sizeof text, "fewstep compare %.400s", c->recipe_path);
     few_report_verbatim(&r, text);

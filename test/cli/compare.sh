@@ -105,8 +105,23 @@ cmp -s <(cut -f 1-9,11 whole/compare.tsv) <(cut -f 1-9,11 cut/compare.tsv) || {
     fail "what was killed ends otherwise"
     diff whole/compare.tsv cut/compare.tsv
 }
+cmp -s whole/compare.png cut/compare.png || fail "what was killed draws otherwise"
 must "$fewstep" compare all.yaml -o cut --plan
 ! grep -q 'to do' out || fail "--plan"
+
+# Elsewhere, without the trainings; a strip that is damaged is told, one that is missing is left out.
+mkdir moved
+cp -r whole/cells moved
+must "$fewstep" compare all.yaml -o moved
+[ ! -e moved/runs ] || fail "what was done elsewhere is trained again"
+for name in html md png svg tsv; do
+    cmp -s {whole,moved}/compare.$name || fail "compare.$name is another one elsewhere"
+done
+echo nothing >moved/cells/pd-2-seed1.png
+refused "pd-2-seed1.png'" "$fewstep" compare all.yaml -o moved
+rm moved/cells/pd-2-seed1.png
+must "$fewstep" compare all.yaml -o moved
+[ "$(grep -o 'data:image/png' moved/compare.html | wc -l)" = 14 ] || fail "a strip that is missing"
 
 # Samplers alone, students alone, and more students than a table is wide.
 sed '/^students/,/^samplers/{/^samplers/!d}; /^quick/d' all.yaml >samplers.yaml
