@@ -11,7 +11,7 @@
 
 Figures are images per second (for sampling: images through one network evaluation). The machine
 should be idle: a busy neighbour halves most of them, and not equally. Peak memory is that of
-processes that train, distil or sample only (sampling: up to the largest batch), started after the
+processes that train, distil or sample only (sampling: up to the largest batch), started before the
 rounds; importing PyTorch alone takes pytorch_import_rss, more in a wheel with CUDA. Run it with the
 Python whose packages tools/requirements.txt lists; bench/README.md says how with Debian's PyTorch.
 """
@@ -207,28 +207,31 @@ def main():
         raise SystemExit("run.py: fewstep answered none of the measures")
     best = choose(args, measures)
     measures = {m: v for m, v in measures.items() if m in best}
+    peaks = peak_memory(args, measures, best)
     peers = {name: Peer(args, name, {m: measures[m] for m in measures if best[m][0] == name})
              for name in sorted({b[0] for b in best.values()})}
     rows = []
     for i in range(args.rounds):
         answer = call_fewstep(args)
+        of_round = []
         for m, (command, batch, find) in measures.items():
             name, _, steps = best[m]
             rate = peers[name].run(f"{command} {steps}")["images_per_second"]
-            rows.append(dict(
+            ours, theirs = peaks[m]
+            of_round.append(dict(
                 time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), model=args.model,
                 precision=args.precision, measure=m, batch=batch, round=i + 1,
                 fewstep=float(find(answer)), pytorch=rate, ratio=find(answer) / rate, setting=name,
+                fewstep_peak_rss=ours, pytorch_peak_rss=theirs,
                 pytorch_import_rss=peers[name].about["import_rss_bytes"],
                 torch=peers[name].about["torch"]))
-        progress(f"round {i + 1}/{args.rounds}")
+        ratios = ", ".join(f"{r['measure']} {r['ratio']:.2f}" for r in of_round)
+        progress(f"round {i + 1}/{args.rounds}: {ratios}")
+        if args.out:
+            append_tsv(args.out, of_round)
+        rows += of_round
     for peer in peers.values():
         peer.stop()
-    peaks = peak_memory(args, measures, best)
-    for r in rows:
-        r["fewstep_peak_rss"], r["pytorch_peak_rss"] = peaks[r["measure"]]
-    if args.out:
-        append_tsv(args.out, rows)
     print_table(rows)
 
 
