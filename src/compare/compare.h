@@ -61,6 +61,7 @@ few_status few_compare_write(const few_compare *c, few_error *err);
 enum { FEW_COMPARE_TEXT = 64 };
 typedef enum few_compare_kind {
     FEW_COMPARE_STUDENTS, /* evaluations by method, with the teacher, as in the paper's tables */
+    FEW_COMPARE_BEST,     /* the two best students of each number of evaluations */
     FEW_COMPARE_SAMPLERS, /* sampler by evaluations */
     FEW_COMPARE_LIST,     /* method, evaluations, FD */
     FEW_COMPARE_KINDS

@@ -188,22 +188,76 @@ static void fill_list(const few_compare *c, few_compare_table *t)
     }
 }
 
+typedef struct ranked {
+    const char *row; /* NULL: there is none */
+    few_compare_spread fd;
+} ranked;
+
+/* The two rows of students that come out best in some number of evaluations. */
+static void find_best(const few_compare *c, double nfe, ranked best[2])
+{
+    const char *row;
+    best[0] = best[1] = (ranked){ 0 };
+    for (int k = 0; (row = few_compare_row(c, true, k)); k++) {
+        const ranked r = { row, few_compare_spread_of(c, true, row, nfe) };
+        if (!r.fd.n)
+            continue;
+        if (!best[0].row || r.fd.mean < best[0].fd.mean) {
+            best[1] = best[0];
+            best[0] = r;
+        } else if (!best[1].row || r.fd.mean < best[1].fd.mean) {
+            best[1] = r;
+        }
+    }
+}
+
+/* Whether seeds could have made the difference: where there are several of both, their ranges tell.
+ */
+static void fill_best(const few_compare *c, few_compare_table *t, const double *nfe)
+{
+    static const char *const head[] = { "evaluations", "best", "FD", "next", "FD", "ranges apart" };
+    for (int k = 0; k < t->columns; k++)
+        snprintf(cell_of(t, 0, k), FEW_COMPARE_TEXT, "%s", head[k]);
+    t->rows = 0;
+    for (int i = 0; nfe[i] > 0; i++) {
+        ranked best[2];
+        find_best(c, nfe[i], best);
+        if (!best[1].row)
+            continue;
+        t->rows++;
+        snprintf(cell_of(t, t->rows, 0), FEW_COMPARE_TEXT, "%.6g", nfe[i]);
+        for (int k = 0; k < 2; k++) {
+            snprintf(cell_of(t, t->rows, 1 + 2 * k), FEW_COMPARE_TEXT, "%.60s", best[k].row);
+            spread_text(cell_of(t, t->rows, 2 + 2 * k), &best[k].fd);
+        }
+        snprintf(cell_of(t, t->rows, 5), FEW_COMPARE_TEXT, "%s",
+                 best[0].fd.n < 2 || best[1].fd.n < 2 ? "one seed"
+                 : best[0].fd.high < best[1].fd.low   ? "yes"
+                                                      : "no");
+    }
+}
+
 few_status few_compare_table_make(const few_compare *c, few_compare_kind kind, few_compare_table *t,
                                   few_error *err)
 {
     static const char *const captions[] = {
         [FEW_COMPARE_STUDENTS] = "FD of students; lower is better",
+        [FEW_COMPARE_BEST] = "Which students are best, and whether by more than seeds differ",
         [FEW_COMPARE_SAMPLERS] = "FD of the teacher's samplers",
         [FEW_COMPARE_LIST] = "All of them",
     };
+    const bool about_students = kind == FEW_COMPARE_STUDENTS || kind == FEW_COMPARE_BEST;
     double nfe[MAX_COLUMNS + 1] = { 0 };
-    const int n = few_compare_evaluations(c, kind == FEW_COMPARE_STUDENTS, nfe, MAX_COLUMNS - 1);
+    const int n = few_compare_evaluations(c, about_students, nfe, MAX_COLUMNS - 1);
     *t = (few_compare_table){ .caption = captions[kind] };
     const bool students = kind == FEW_COMPARE_STUDENTS;
     const bool across = students && count_rows(c, true) <= MOST_ACROSS;
     if (across) {
         t->columns = 1 + count_rows(c, true);
         t->rows = n + (best_of_teacher(c) != NULL);
+    } else if (kind == FEW_COMPARE_BEST) {
+        t->columns = 6;
+        t->rows = n;
     } else if (kind != FEW_COMPARE_LIST) {
         t->columns = 1 + n;
         t->rows = count_rows(c, students);
@@ -216,6 +270,8 @@ few_status few_compare_table_make(const few_compare *c, few_compare_kind kind, f
         return few_fail(err, FEW_ENOMEM, "out of memory for a table");
     if (kind == FEW_COMPARE_LIST)
         fill_list(c, t);
+    else if (kind == FEW_COMPARE_BEST)
+        fill_best(c, t, nfe);
     else if (across && t->columns > 1)
         fill_students(c, t, nfe);
     else if (!across)

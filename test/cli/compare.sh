@@ -75,6 +75,17 @@ grep -qF '| evaluations | mcd | mct | pd | tract | cd | ct | ict | ect | dsno |'
 }
 grep -qE '^\| 1 \| [0-9.]+ \([0-9.]+-[0-9.]+\) \|' whole/compare.md || fail "no spread over seeds"
 grep -qE '^\| teacher, (ddim, [24]|second, 3) \| [0-9.]+ \|' whole/compare.md || fail "the teacher has no row"
+best() { # of one evaluation: the best, the next, and whether their ranges are apart
+    awk -F'\t' '$3 > 0 && $9 == 1 { n[$2]++; sum[$2] += $7; if (!($2 in low) || $7 < low[$2]) low[$2] = $7; if ($7 > high[$2]) high[$2] = $7 }
+        END { for (r in n) if (a == "" || sum[r] / n[r] < sum[a] / n[a]) a = r
+              for (r in n) if (r != a && (b == "" || sum[r] / n[r] < sum[b] / n[b])) b = r
+              print a, b, high[a] < low[b] ? "yes" : "no" }' whole/compare.tsv
+}
+[ "$(sed -nE 's/^\| 1 \| ([a-z]+) \|[^|]*\| ([a-z]+) \|[^|]*\| ([a-z]+) \|$/\1 \2 \3/p' whole/compare.md)" = "$(best)" ] || {
+    fail "who is best: $(best)"
+    cat whole/compare.md
+}
+grep -qE '^\| 2 \| .* \| one seed \|$' whole/compare.md || fail "a range of one seed"
 grep -qE '^\| teacher, second \| 3 \| [0-9.]+ \|$' whole/compare.md || fail "the list"
 grep -q '<svg' whole/compare.html && grep -q '<svg' whole/compare.svg || fail "the plot"
 [ "$(head -c 4 whole/compare.png | tail -c 3)" = PNG ] || fail "the sheet"
