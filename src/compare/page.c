@@ -96,7 +96,8 @@ static few_status add_strip(few_report *r, few_sheet *sheet, int64_t rows, int64
     few_image strip;
     snprintf(caption, sizeof caption, "%s, %.6g evaluation%s: FD %.4f", few_cell_row(cell),
              cell->nfe, cell->nfe == 1 ? "" : "s", cell->fd);
-    FEW_TRY(few_image_read(&strip, path, err));
+    if (few_image_read(&strip, path, err) != FEW_OK)
+        return few_fail_in(err, "images of %s (delete the file to go on without)", cell->name);
     few_status st = few_report_png_file(r, path, caption, err);
     if (st == FEW_OK && !sheet->n)
         st = few_sheet_init(sheet, rows, strip.h, strip.w, strip.c, 1, 0, err);

@@ -130,6 +130,7 @@ for name in html md png svg tsv; do
 done
 echo nothing >moved/cells/pd-2-seed1.png
 refused "pd-2-seed1.png'" "$fewstep" compare all.yaml -o moved
+grep -qF 'delete the file' err || fail "what to do about a damaged strip"
 rm moved/cells/pd-2-seed1.png
 must "$fewstep" compare all.yaml -o moved
 [ "$(grep -o 'data:image/png' moved/compare.html | wc -l)" = 14 ] || fail "a strip that is missing"
