@@ -102,7 +102,7 @@ void *few_big_alloc(size_t size)
     if (size > PTRDIFF_MAX - HUGE || !take(size))
         return NULL;
     if (size < HUGE) {
-        void *p = aligned_alloc(64, (size + 63) & ~(size_t)63);
+        void *p = aligned_alloc(64, few_up64(size));
         if (!p)
             give(size);
         return p ? memset(p, 0, size) : NULL;

@@ -17,6 +17,13 @@ void few_free(void *p);
 void *few_big_alloc(size_t size);
 void few_big_free(void *p, size_t size);
 
+/* The bytes of whole cache lines that hold n: where an array starts 64-byte aligned behind another.
+ */
+static inline size_t few_up64(size_t n)
+{
+    return (n + 63) & ~(size_t)63;
+}
+
 typedef struct few_alloc_stats {
     int64_t bytes, peak, requests; /* live bytes, their maximum, requests since start */
 } few_alloc_stats;

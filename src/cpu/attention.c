@@ -33,36 +33,18 @@ static void release(void *state)
     few_free(a);
 }
 
-/* A [heads, rows, cols] view: of an activation [rows,C] (or its transpose), or of dense scores. */
-struct view {
-    few_dtype type;
-    int64_t rows, cols, head_stride, row_stride, col_stride;
-};
-
-static struct view transpose(struct view v)
+static few_dnn_view transpose(few_dnn_view v)
 {
-    return (struct view){ v.type, v.cols, v.rows, v.head_stride, v.col_stride, v.row_stride };
+    return (few_dnn_view){ v.type, v.cols, v.rows, v.batch_stride, v.col_stride, v.row_stride };
 }
 
-static few_status product(struct attention *a, int which, struct view x, struct view y,
-                          struct view z, few_error *err)
+static few_status product(struct attention *a, int which, few_dnn_view x, few_dnn_view y,
+                          few_dnn_view z, few_error *err)
 {
-    const struct view *v[3] = { &x, &y, &z };
-    few_dnn_desc d[3];
-    few_status st = FEW_OK;
-    memset(d, 0, sizeof d);
-    for (int k = 0; k < 3; k++) {
-        const int64_t dims[3] = { a->heads, v[k]->rows, v[k]->cols };
-        const int64_t step[3] = { v[k]->head_stride, v[k]->row_stride, v[k]->col_stride };
-        FEW_GOTO(few_dnn_desc_make(&d[k], v[k]->type, 3, dims, step, false, err));
-    }
-    FEW_GOTO(few_dnn_matmul_make(&a->mm[which], &d[0], &d[1], &d[2], err));
+    FEW_TRY(few_dnn_matmul_make(&a->mm[which], a->heads, &x, &y, &z, err));
     if (a->mm[which].scratch_bytes > a->prim_bytes)
         a->prim_bytes = a->mm[which].scratch_bytes;
-cleanup:
-    for (int k = 0; k < 3; k++)
-        few_dnn_desc_free(&d[k]);
-    return st;
+    return FEW_OK;
 }
 
 /* In how many pieces a team shares the queries of an image. */
@@ -88,10 +70,10 @@ static few_status make(few_cpu_prep *p, const few_way *way, bool backward, few_e
     a->d = channels / a->heads;
     a->type = c->in_type[0];
     a->scale = 1 / sqrtf((float)a->d);
-    const struct view q = { a->type, a->t, a->d, a->d, channels, 1 };
-    const struct view k = { a->type, a->s, a->d, a->d, channels, 1 };
-    const struct view s = { FEW_F32, a->t, a->s, a->t * a->s, a->s, 1 };
-    const struct view w = { a->type, a->t, a->s, a->t * a->s, a->s, 1 }; /* p and ds */
+    const few_dnn_view q = { a->type, a->t, a->d, a->d, channels, 1 };
+    const few_dnn_view k = { a->type, a->s, a->d, a->d, channels, 1 };
+    const few_dnn_view s = { FEW_F32, a->t, a->s, a->t * a->s, a->s, 1 };
+    const few_dnn_view w = { a->type, a->t, a->s, a->t * a->s, a->s, 1 }; /* p and ds */
     few_status st = FEW_OK;
     FEW_GOTO(product(a, SCORES, q, transpose(k), s, err));
     if (!backward)
@@ -102,7 +84,7 @@ static few_status make(few_cpu_prep *p, const few_way *way, bool backward, few_e
         FEW_GOTO(product(a, DQ, w, k, q, err));
         FEW_GOTO(product(a, DK, transpose(w), q, k, err));
     }
-    a->prim_bytes = (a->prim_bytes + 63) & ~(size_t)63;
+    a->prim_bytes = few_up64(a->prim_bytes);
     /* scores, dp in f32; p, ds in the activations' type; delta */
     a->part = a->prim_bytes + (size_t)(a->heads * a->t * a->s) * 16 +
               (size_t)(a->heads * a->t) * 4 + 6 * 64;
@@ -118,7 +100,7 @@ cleanup:
 static void *carve(char **at, size_t bytes)
 {
     void *p = *at;
-    *at += (bytes + 63) & ~(size_t)63;
+    *at += few_up64(bytes);
     return p;
 }
 

@@ -123,7 +123,7 @@ static few_status prepare_step(few_plan *p, few_step *s, few_error *err)
     else if (s->kernel->prepare && s->kernel->prepare(&prep, err) != FEW_OK)
         return few_fail_in(err, "%s (op '%s')", n->label, n->op->name);
     s->state = prep.state;
-    s->acc_bytes = (prep.acc_bytes + 63) & ~(size_t)63;
+    s->acc_bytes = few_up64(prep.acc_bytes);
     s->acc_offset = p->acc_bytes;
     p->acc_bytes += s->acc_bytes;
     if (prep.scratch_bytes > p->scratch_bytes)
@@ -140,7 +140,7 @@ static few_status make_workers(few_plan *p, few_error *err)
 {
     for (int v = 0; v < p->g->n_tensors; v++)
         if (p->g->tensors[v].source == FEW_FROM_INPUT || p->g->tensors[v].output)
-            p->pad_bytes += (p->slot[v].bytes * 2 + 63) & ~(size_t)63;
+            p->pad_bytes += few_up64(p->slot[v].bytes * 2);
     p->fixed = few_big_alloc(p->fixed_bytes);
     bool ok = p->fixed != NULL;
     for (int w = 0; w < p->n_workers && ok; w++) {

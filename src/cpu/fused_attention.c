@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where a CPU multiplies pairs of bf16, oneDNN's products of them win where there are many scores.
- */
+/* Where a CPU multiplies pairs of bf16 (with AVX-512 at least), oneDNN's products of them win where
+ * there are many scores. */
 enum { MOST_SCORES_BF16 = 64 * 64 };
 
 struct fused {
@@ -26,7 +26,8 @@ bool few_fused_attention_fits(const few_cpu_call *c)
         return true;
     if (e && !strcmp(e, "products"))
         return false;
-    return c->in_type[0] == FEW_F32 ||
+    const bool pairs = c->simd == few_simd_named("avx512");
+    return c->in_type[0] == FEW_F32 || !pairs ||
            (!few_cpu_may_use_amx() && c->is[0]->d[1] * c->is[1]->d[1] <= MOST_SCORES_BF16);
 }
 
@@ -95,8 +96,7 @@ few_status few_fused_attention_prepare(few_cpu_prep *p, bool back, few_error *er
                                .d = d,
                                .stride = channels,
                                .scale = 1 / sqrtf((float)d) };
-    f->part =
-        ((size_t)c->simd->attention_floats(&f->args, back) * sizeof(float) + 63) & ~(size_t)63;
+    f->part = few_up64((size_t)c->simd->attention_floats(&f->args, back) * sizeof(float));
     p->scratch_bytes = f->part * (size_t)(back ? 1 : team);
     p->state = f;
     return FEW_OK;

@@ -1,119 +1,48 @@
-/* oneDNN 2 and 3 behind onednn.h.
+/* oneDNN 2 and 3 behind onednn.h: its convolutions, inner products and matrix products.
  *
  * Easy to get wrong: oneDNN decides at creation how many threads a primitive will use. Primitives
  * here run inside a parallel region, where oneDNN uses one, so they are created with one as well.
+ *
+ * Below AVX-512 oneDNN 2.6 knows no bf16. There the primitive is one of f32 between copies of the
+ * bf16 arrays, which lie in its scratch: correct and without gain (`wide`).
  */
-#include "cpu/onednn.h"
+#include "base/alloc.h"
+#include "cpu/onednn_engine.h"
 
 #include <omp.h>
 #include <string.h>
 
-#define V3 (DNNL_VERSION_MAJOR >= 3)
-
-static dnnl_engine_t engine;
-static dnnl_stream_t stream;
-
-/* The engine and an in-order CPU stream (stateless: any thread may use it) live for ever. */
-static few_status need_engine(few_error *err)
-{
-    static int ok;
-#pragma omp critical(few_dnn_engine)
-    if (!ok)
-        ok = dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success &&
-             dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) == dnnl_success;
-    return ok ? FEW_OK : few_fail(err, FEW_ENOMEM, "oneDNN did not start");
-}
-
-static dnnl_data_type_t type_of(few_dtype t)
-{
-    return t == FEW_BF16 ? dnnl_bf16 : t == FEW_I32 ? dnnl_s32 : t == FEW_U8 ? dnnl_u8 : dnnl_f32;
-}
-
-/* ---- descriptions ---------------------------------------------------------------------------*/
-
-#if V3
-typedef const_dnnl_memory_desc_t desc_ref;
-#define REF(d) ((d)->md)
-#else
-typedef const dnnl_memory_desc_t *desc_ref;
-#define REF(d) (&(d)->md)
-#endif
-
-void few_dnn_desc_free(few_dnn_desc *d)
-{
-#if V3
-    if (d->set)
-        dnnl_memory_desc_destroy(d->md);
-#endif
-    memset(d, 0, sizeof *d);
-}
-
-static void desc_copy(few_dnn_desc *to, desc_ref from)
-{
-#if V3
-    to->set = dnnl_memory_desc_clone(&to->md, from) == dnnl_success;
-#else
-    to->md = *from;
-    to->set = true;
-#endif
-}
-
-size_t few_dnn_desc_bytes(const few_dnn_desc *d)
-{
-    return d->set ? dnnl_memory_desc_get_size(REF(d)) : 0;
-}
-
-bool few_dnn_desc_equal(const few_dnn_desc *a, const few_dnn_desc *b)
-{
-    return a->set && b->set && dnnl_memory_desc_equal(REF(a), REF(b));
-}
-
-few_status few_dnn_desc_make(few_dnn_desc *d, few_dtype type, int rank, const int64_t *dims,
-                             const int64_t *strides, bool any, few_error *err)
-{
-    dnnl_dims_t size, step;
-    int64_t dense = 1;
-    for (int k = rank - 1; k >= 0; k--) {
-        size[k] = dims[k];
-        step[k] = strides ? strides[k] : dense;
-        dense *= dims[k];
-    }
-    dnnl_status_t s;
-#if V3
-    s = any ? dnnl_memory_desc_create_with_tag(&d->md, rank, size, type_of(type),
-                                               dnnl_format_tag_any)
-            : dnnl_memory_desc_create_with_strides(&d->md, rank, size, type_of(type), step);
-#else
-    s = any ? dnnl_memory_desc_init_by_tag(&d->md, rank, size, type_of(type), dnnl_format_tag_any)
-            : dnnl_memory_desc_init_by_strides(&d->md, rank, size, type_of(type), step);
-#endif
-    d->set = s == dnnl_success;
-    return d->set ? FEW_OK
-                  : few_fail(err, FEW_EINVAL, "oneDNN refused a shape (status %d)", (int)s);
-}
-
 /* ---- creating -------------------------------------------------------------------------------*/
 
-/* Attributes all primitives share; sum adds to what dst holds. */
-static dnnl_primitive_attr_t attributes(bool sum)
+static dnnl_primitive_attr_t attributes(void)
 {
     dnnl_primitive_attr_t a = NULL;
-    if (dnnl_primitive_attr_create(&a) != dnnl_success)
-        return NULL;
-    dnnl_primitive_attr_set_scratchpad_mode(a, dnnl_scratchpad_mode_user);
-    if (sum) {
-        dnnl_post_ops_t ops;
-        if (dnnl_post_ops_create(&ops) == dnnl_success) {
-#if V3
-            dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
-#else
-            dnnl_post_ops_append_sum(ops, 1.0f);
-#endif
-            dnnl_primitive_attr_set_post_ops(a, ops);
-            dnnl_post_ops_destroy(ops);
-        }
-    }
+    if (dnnl_primitive_attr_create(&a) == dnnl_success)
+        dnnl_primitive_attr_set_scratchpad_mode(a, dnnl_scratchpad_mode_user);
     return a;
+}
+
+enum { SRC, WEIGHTS, DST, N_ARRAYS };
+
+static const few_dnn_desc *array(const few_dnn *p, int k)
+{
+    return k == SRC ? &p->src : k == WEIGHTS ? &p->weights : &p->dst;
+}
+
+/* The caller's arrays of `which` (bits) are bf16, those of the primitive f32. */
+static void widen(few_dnn *p, unsigned which)
+{
+    p->wide = which;
+    p->simd = few_simd_get(NULL);
+    for (int k = 0; k < N_ARRAYS; k++)
+        if (which >> k & 1)
+            p->scratch_bytes += few_up64(few_dnn_desc_bytes(array(p, k)));
+}
+
+/* Whether a primitive could not be made, and could be if bf16 were f32. */
+static bool wants_f32(few_status st, bool bf16)
+{
+    return st == FEW_EUNSUPPORTED && bf16;
 }
 
 static few_status finish(few_dnn *p, const char *what, few_error *err)
@@ -135,9 +64,9 @@ static few_status finish(few_dnn *p, const char *what, few_error *err)
     };
     if (dnnl_primitive_create(&p->prim, p->pd) != dnnl_success)
         return few_fail(err, FEW_ENOMEM, "oneDNN could not build a %s", what);
-    desc_copy(&p->src, dnnl_primitive_desc_query_md(p->pd, q[p->kind].src, 0));
-    desc_copy(&p->weights, dnnl_primitive_desc_query_md(p->pd, q[p->kind].weights, 0));
-    desc_copy(&p->dst, dnnl_primitive_desc_query_md(p->pd, q[p->kind].dst, 0));
+    few_dnn_desc_copy(&p->src, dnnl_primitive_desc_query_md(p->pd, q[p->kind].src, 0));
+    few_dnn_desc_copy(&p->weights, dnnl_primitive_desc_query_md(p->pd, q[p->kind].weights, 0));
+    few_dnn_desc_copy(&p->dst, dnnl_primitive_desc_query_md(p->pd, q[p->kind].dst, 0));
     p->scratch_bytes =
         dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(p->pd, dnnl_query_scratchpad_md, 0));
     return FEW_OK;
@@ -156,14 +85,16 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *out, few_dnn_kind kind, bool
     const few_dnn_desc *use = bias ? b : &none;
 #if V3
     if (kind == FEW_DNN_CONV)
-        return dnnl_convolution_forward_primitive_desc_create(out, engine, dnnl_forward_training,
-                                                              alg, REF(x), REF(w), REF(use), REF(y),
-                                                              stride, dilate, pad0, pad1, attr);
+        return dnnl_convolution_forward_primitive_desc_create(
+            out, few_dnn_engine, dnnl_forward_training, alg, REF(x), REF(w), REF(use), REF(y),
+            stride, dilate, pad0, pad1, attr);
     if (kind == FEW_DNN_CONV_DATA)
-        return dnnl_convolution_backward_data_primitive_desc_create(
-            out, engine, alg, REF(x), REF(w), REF(y), stride, dilate, pad0, pad1, hint, attr);
-    return dnnl_convolution_backward_weights_primitive_desc_create(
-        out, engine, alg, REF(x), REF(w), REF(use), REF(y), stride, dilate, pad0, pad1, hint, attr);
+        return dnnl_convolution_backward_data_primitive_desc_create(out, few_dnn_engine, alg,
+                                                                    REF(x), REF(w), REF(y), stride,
+                                                                    dilate, pad0, pad1, hint, attr);
+    return dnnl_convolution_backward_weights_primitive_desc_create(out, few_dnn_engine, alg, REF(x),
+                                                                   REF(w), REF(use), REF(y), stride,
+                                                                   dilate, pad0, pad1, hint, attr);
 #else
     dnnl_convolution_desc_t d;
     dnnl_status_t s;
@@ -177,18 +108,18 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *out, few_dnn_kind kind, bool
     else
         s = dnnl_dilated_convolution_backward_weights_desc_init(&d, alg, REF(x), REF(w), REF(use),
                                                                 REF(y), stride, dilate, pad0, pad1);
-    return s == dnnl_success ? dnnl_primitive_desc_create(out, &d, attr, engine, hint) : s;
+    return s == dnnl_success ? dnnl_primitive_desc_create(out, &d, attr, few_dnn_engine, hint) : s;
 #endif
 }
 
-few_status few_dnn_conv_make(few_dnn *p, few_dnn_kind kind, const few_dnn_conv *c, few_error *err)
+static few_status conv_make(few_dnn *p, few_dnn_kind kind, const few_dnn_conv *c, few_error *err)
 {
     memset(p, 0, sizeof *p);
     p->kind = kind;
-    FEW_TRY(need_engine(err));
+    FEW_TRY(few_dnn_start(err));
     few_dnn_desc x = { 0 }, w = { 0 }, b = { 0 }, y = { 0 };
     dnnl_primitive_desc_t hint = NULL;
-    dnnl_primitive_attr_t attr = attributes(c->sum), plain = attributes(false);
+    dnnl_primitive_attr_t attr = attributes();
     const int64_t xd[4] = { c->n, c->c, c->h, c->w }, yd[4] = { c->n, c->o, c->oh, c->ow };
     const int64_t wd[4] = { c->o, c->c, c->kh, c->kw };
     const int64_t xs[4] = { c->h * c->w * c->c, 1, c->w * c->c, c->c };
@@ -205,7 +136,7 @@ few_status few_dnn_conv_make(few_dnn *p, few_dnn_kind kind, const few_dnn_conv *
     FEW_GOTO(few_dnn_desc_make(&b, FEW_F32, 1, &c->o, NULL, false, err));
     dnnl_status_t s = dnnl_success;
     if (kind != FEW_DNN_CONV)
-        s = conv_pd(&hint, FEW_DNN_CONV, c->bias, &x, &wf, &b, &y, stride, pad0, pad1, plain, NULL);
+        s = conv_pd(&hint, FEW_DNN_CONV, c->bias, &x, &wf, &b, &y, stride, pad0, pad1, attr, NULL);
     if (s == dnnl_success)
         s = conv_pd(&p->pd, kind, c->bias, &x, &w, &b, &y, stride, pad0, pad1, attr, hint);
     if (s != dnnl_success)
@@ -221,9 +152,20 @@ cleanup:
     few_dnn_desc_free(&y);
     dnnl_primitive_desc_destroy(hint);
     dnnl_primitive_attr_destroy(attr);
-    dnnl_primitive_attr_destroy(plain);
     if (st != FEW_OK)
         few_dnn_free(p);
+    return st;
+}
+
+few_status few_dnn_conv_make(few_dnn *p, few_dnn_kind kind, const few_dnn_conv *c, few_error *err)
+{
+    few_status st = conv_make(p, kind, c, err);
+    if (wants_f32(st, c->type == FEW_BF16)) {
+        few_dnn_conv f32 = *c;
+        f32.type = FEW_F32;
+        FEW_TRY(st = conv_make(p, kind, &f32, err));
+        widen(p, 1u << SRC | 1u << DST);
+    }
     return st;
 }
 
@@ -237,12 +179,12 @@ static dnnl_status_t linear_pd(dnnl_primitive_desc_t *out, few_dnn_kind kind, bo
 #if V3
     if (kind == FEW_DNN_LINEAR)
         return dnnl_inner_product_forward_primitive_desc_create(
-            out, engine, dnnl_forward_training, REF(x), REF(w), REF(use), REF(y), attr);
+            out, few_dnn_engine, dnnl_forward_training, REF(x), REF(w), REF(use), REF(y), attr);
     if (kind == FEW_DNN_LINEAR_DATA)
-        return dnnl_inner_product_backward_data_primitive_desc_create(out, engine, REF(x), REF(w),
-                                                                      REF(y), hint, attr);
-    return dnnl_inner_product_backward_weights_primitive_desc_create(out, engine, REF(x), REF(w),
-                                                                     REF(use), REF(y), hint, attr);
+        return dnnl_inner_product_backward_data_primitive_desc_create(out, few_dnn_engine, REF(x),
+                                                                      REF(w), REF(y), hint, attr);
+    return dnnl_inner_product_backward_weights_primitive_desc_create(
+        out, few_dnn_engine, REF(x), REF(w), REF(use), REF(y), hint, attr);
 #else
     dnnl_inner_product_desc_t d;
     dnnl_status_t s;
@@ -253,20 +195,20 @@ static dnnl_status_t linear_pd(dnnl_primitive_desc_t *out, few_dnn_kind kind, bo
         s = dnnl_inner_product_backward_data_desc_init(&d, REF(x), REF(w), REF(y));
     else
         s = dnnl_inner_product_backward_weights_desc_init(&d, REF(x), REF(w), REF(use), REF(y));
-    return s == dnnl_success ? dnnl_primitive_desc_create(out, &d, attr, engine, hint) : s;
+    return s == dnnl_success ? dnnl_primitive_desc_create(out, &d, attr, few_dnn_engine, hint) : s;
 #endif
 }
 
-few_status few_dnn_linear_make(few_dnn *p, few_dnn_kind kind, few_dtype type, int64_t m, int64_t i,
-                               int64_t o, bool bias, few_error *err)
+static few_status linear_make(few_dnn *p, few_dnn_kind kind, few_dtype type, int64_t m, int64_t i,
+                              int64_t o, bool bias, few_error *err)
 {
     memset(p, 0, sizeof *p);
     p->kind = kind;
-    FEW_TRY(need_engine(err));
+    FEW_TRY(few_dnn_start(err));
     const int64_t xd[2] = { m, i }, wd[2] = { o, i }, yd[2] = { m, o };
     few_dnn_desc x = { 0 }, w = { 0 }, wf = { 0 }, b = { 0 }, y = { 0 };
     dnnl_primitive_desc_t hint = NULL;
-    dnnl_primitive_attr_t attr = attributes(false);
+    dnnl_primitive_attr_t attr = attributes();
     few_status st = FEW_OK;
     FEW_GOTO(few_dnn_desc_make(&x, type, 2, xd, NULL, false, err));
     FEW_GOTO(few_dnn_desc_make(&y, type, 2, yd, NULL, false, err));
@@ -297,30 +239,107 @@ cleanup:
     return st;
 }
 
-few_status few_dnn_matmul_make(few_dnn *p, const few_dnn_desc *src, const few_dnn_desc *weights,
-                               const few_dnn_desc *dst, few_error *err)
+/* Whether the work is one big matrix product. Those of AVX2 sum a row in an order that depends on
+ * how many rows there are, so that an image would depend on those beside it; and are slower. */
+static bool by_gemm(const few_dnn *p)
+{
+    const char *name = few_dnn_name(p), *at = strstr(name, "gemm");
+    return at && (at == name || at[-1] == ':');
+}
+
+/* The same as a convolution of m pixels, if oneDNN has a kernel for that. */
+static void linear_by_conv(few_dnn *p, few_dnn_kind kind, int64_t m, int64_t i, int64_t o,
+                           bool bias)
+{
+    const few_dnn_conv c = { .n = 1,
+                             .h = m,
+                             .w = 1,
+                             .c = i,
+                             .o = o,
+                             .kh = 1,
+                             .kw = 1,
+                             .oh = m,
+                             .ow = 1,
+                             .stride = 1,
+                             .bias = bias,
+                             .type = FEW_F32 };
+    few_dnn q;
+    few_error err;
+    if (conv_make(&q, kind == FEW_DNN_LINEAR ? FEW_DNN_CONV : FEW_DNN_CONV_DATA, &c, &err) !=
+        FEW_OK)
+        return;
+    few_dnn *worse = by_gemm(&q) ? &q : p;
+    few_dnn_free(worse);
+    if (worse == p)
+        *p = q;
+}
+
+few_status few_dnn_linear_make(few_dnn *p, few_dnn_kind kind, few_dtype type, int64_t m, int64_t i,
+                               int64_t o, bool bias, few_error *err)
+{
+    few_status st = linear_make(p, kind, type, m, i, o, bias, err);
+    const bool wide = wants_f32(st, type == FEW_BF16);
+    if (wide)
+        st = linear_make(p, kind, FEW_F32, m, i, o, bias, err);
+    FEW_TRY(st);
+    if (kind != FEW_DNN_LINEAR_WEIGHTS && (wide || type == FEW_F32) && by_gemm(p))
+        linear_by_conv(p, kind, m, i, o, bias);
+    if (wide)
+        widen(p, 1u << SRC | 1u << DST);
+    return FEW_OK;
+}
+
+static few_status matmul_make(few_dnn *p, int64_t batch, const few_dnn_view *const v[N_ARRAYS],
+                              bool all_f32, few_error *err)
 {
     memset(p, 0, sizeof *p);
     p->kind = FEW_DNN_MATMUL;
-    FEW_TRY(need_engine(err));
-    dnnl_primitive_attr_t attr = attributes(false);
+    FEW_TRY(few_dnn_start(err));
+    dnnl_primitive_attr_t attr = attributes();
+    few_dnn_desc d[N_ARRAYS];
+    few_status st = FEW_OK;
+    memset(d, 0, sizeof d);
+    for (int k = 0; k < N_ARRAYS; k++) {
+        const int64_t dims[3] = { batch, v[k]->rows, v[k]->cols };
+        const int64_t step[3] = { v[k]->batch_stride, v[k]->row_stride, v[k]->col_stride };
+        FEW_GOTO(
+            few_dnn_desc_make(&d[k], all_f32 ? FEW_F32 : v[k]->type, 3, dims, step, false, err));
+    }
 #if V3
-    dnnl_status_t s = dnnl_matmul_primitive_desc_create(&p->pd, engine, REF(src), REF(weights),
-                                                        NULL, REF(dst), attr);
+    dnnl_status_t s = dnnl_matmul_primitive_desc_create(&p->pd, few_dnn_engine, REF(&d[SRC]),
+                                                        REF(&d[WEIGHTS]), NULL, REF(&d[DST]), attr);
 #else
-    dnnl_matmul_desc_t d;
-    dnnl_status_t s = dnnl_matmul_desc_init(&d, REF(src), REF(weights), NULL, REF(dst));
+    dnnl_matmul_desc_t m;
+    dnnl_status_t s = dnnl_matmul_desc_init(&m, REF(&d[SRC]), REF(&d[WEIGHTS]), NULL, REF(&d[DST]));
     if (s == dnnl_success)
-        s = dnnl_primitive_desc_create(&p->pd, &d, attr, engine, NULL);
+        s = dnnl_primitive_desc_create(&p->pd, &m, attr, few_dnn_engine, NULL);
 #endif
-    const few_status st =
-        s == dnnl_success
-            ? finish(p, "matrix product", err)
-            : few_fail(err, FEW_EUNSUPPORTED,
-                       "oneDNN has no matrix product of this kind (status %d)", (int)s);
+    st = s == dnnl_success
+             ? finish(p, "matrix product", err)
+             : few_fail(err, FEW_EUNSUPPORTED,
+                        "oneDNN has no matrix product of this kind (status %d)", (int)s);
+cleanup:
+    for (int k = 0; k < N_ARRAYS; k++)
+        few_dnn_desc_free(&d[k]);
     dnnl_primitive_attr_destroy(attr);
     if (st != FEW_OK)
         few_dnn_free(p);
+    return st;
+}
+
+few_status few_dnn_matmul_make(few_dnn *p, int64_t batch, const few_dnn_view *src,
+                               const few_dnn_view *weights, const few_dnn_view *dst, few_error *err)
+{
+    const few_dnn_view *const v[N_ARRAYS] = { src, weights, dst };
+    unsigned bf16 = 0;
+    for (int k = 0; k < N_ARRAYS; k++)
+        if (v[k]->type == FEW_BF16)
+            bf16 |= 1u << k;
+    few_status st = matmul_make(p, batch, v, false, err);
+    if (wants_f32(st, bf16)) {
+        FEW_TRY(st = matmul_make(p, batch, v, true, err));
+        widen(p, bf16);
+    }
     return st;
 }
 
@@ -347,19 +366,8 @@ const char *few_dnn_name(const few_dnn *p)
 
 /* ---- running --------------------------------------------------------------------------------*/
 
-static dnnl_memory_t memory(desc_ref md, const void *data)
-{
-    union {
-        const void *in;
-        void *out;
-    } u = { data }; /* oneDNN takes inputs and outputs by the same type */
-    dnnl_memory_t m = NULL;
-    dnnl_memory_create(&m, md, engine, u.out);
-    return m;
-}
-
-void few_dnn_run(const few_dnn *p, const void *src, const void *weights, const void *bias,
-                 const void *dst, void *scratch)
+static void execute(const few_dnn *p, const void *const array_of[N_ARRAYS], const void *bias,
+                    void *scratch)
 {
     static const struct {
         int src, weights, bias, dst;
@@ -377,64 +385,50 @@ void few_dnn_run(const few_dnn *p, const void *src, const void *weights, const v
     const bool grad = p->kind == FEW_DNN_CONV_WEIGHTS || p->kind == FEW_DNN_LINEAR_WEIGHTS;
     dnnl_exec_arg_t a[5];
     int n = 0;
-    a[n++] = (dnnl_exec_arg_t){ arg[p->kind].src, memory(REF(&p->src), src) };
-    a[n++] = (dnnl_exec_arg_t){ arg[p->kind].weights, memory(REF(&p->weights), weights) };
-    a[n++] = (dnnl_exec_arg_t){ arg[p->kind].dst, memory(REF(&p->dst), dst) };
+    a[n++] = (dnnl_exec_arg_t){ arg[p->kind].src, few_dnn_memory(REF(&p->src), array_of[SRC]) };
+    a[n++] = (dnnl_exec_arg_t){ arg[p->kind].weights,
+                                few_dnn_memory(REF(&p->weights), array_of[WEIGHTS]) };
+    a[n++] = (dnnl_exec_arg_t){ arg[p->kind].dst, few_dnn_memory(REF(&p->dst), array_of[DST]) };
     if (bias)
         a[n++] = (dnnl_exec_arg_t){
             arg[p->kind].bias,
-            memory(dnnl_primitive_desc_query_md(
-                       p->pd, grad ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 1),
-                   bias)
+            few_dnn_memory(dnnl_primitive_desc_query_md(
+                               p->pd, grad ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 1),
+                           bias)
         };
-    if (p->scratch_bytes)
-        a[n++] = (dnnl_exec_arg_t){
-            DNNL_ARG_SCRATCHPAD,
-            memory(dnnl_primitive_desc_query_md(p->pd, dnnl_query_scratchpad_md, 0), scratch)
-        };
-    dnnl_primitive_execute(p->prim, stream, n, a);
+    const few_dnn_ref room = dnnl_primitive_desc_query_md(p->pd, dnnl_query_scratchpad_md, 0);
+    if (dnnl_memory_desc_get_size(room))
+        a[n++] = (dnnl_exec_arg_t){ DNNL_ARG_SCRATCHPAD, few_dnn_memory(room, scratch) };
+    dnnl_primitive_execute(p->prim, few_dnn_stream, n, a);
     for (int k = 0; k < n; k++)
         dnnl_memory_destroy(a[k].memory);
 }
 
-/* ---- reorders -------------------------------------------------------------------------------*/
-
-few_status few_dnn_reorder_make(few_dnn_reorder *r, const few_dnn_desc *from,
-                                const few_dnn_desc *to, few_error *err)
+void few_dnn_run(const few_dnn *p, const void *src, const void *weights, const void *bias,
+                 const void *dst, void *scratch)
 {
-    memset(r, 0, sizeof *r);
-    FEW_TRY(need_engine(err));
-    const int threads = omp_get_max_threads();
-    dnnl_primitive_desc_t pd = NULL;
-    omp_set_num_threads(1);
-    dnnl_status_t s =
-        dnnl_reorder_primitive_desc_create(&pd, REF(from), engine, REF(to), engine, NULL);
-    if (s == dnnl_success)
-        s = dnnl_primitive_create(&r->prim, pd);
-    if (s == dnnl_success) {
-        desc_copy(&r->from, REF(from));
-        desc_copy(&r->to, REF(to));
+    const void *v[N_ARRAYS] = { src, weights, dst };
+    const bool grad_of_src = p->kind == FEW_DNN_CONV_DATA || p->kind == FEW_DNN_LINEAR_DATA,
+               grad_of_weights =
+                   p->kind == FEW_DNN_CONV_WEIGHTS || p->kind == FEW_DNN_LINEAR_WEIGHTS;
+    const int result = grad_of_src ? SRC : grad_of_weights ? WEIGHTS : DST;
+    char *at = scratch;
+    for (int k = 0; k < N_ARRAYS; k++)
+        if (p->wide >> k & 1) {
+            const size_t bytes = few_dnn_desc_bytes(array(p, k));
+            if (k != result)
+                p->simd->from_bf16((float *)(void *)at, v[k], (int64_t)(bytes / sizeof(float)));
+            v[k] = at;
+            at += few_up64(bytes);
+        }
+    execute(p, v, bias, at);
+    if (p->wide >> result & 1) {
+        const int64_t n = (int64_t)(few_dnn_desc_bytes(array(p, result)) / sizeof(float));
+        /* few_dnn_run's arguments are const because each may be read or written, by the kind */
+        union {
+            const void *in;
+            uint16_t *out;
+        } to = { result == SRC ? src : dst };
+        p->simd->to_bf16(to.out, v[result], n);
     }
-    omp_set_num_threads(threads);
-    dnnl_primitive_desc_destroy(pd);
-    return s == dnnl_success
-               ? FEW_OK
-               : few_fail(err, FEW_EUNSUPPORTED, "oneDNN has no such reorder (status %d)", (int)s);
-}
-
-void few_dnn_reorder_free(few_dnn_reorder *r)
-{
-    dnnl_primitive_destroy(r->prim);
-    few_dnn_desc_free(&r->from);
-    few_dnn_desc_free(&r->to);
-    memset(r, 0, sizeof *r);
-}
-
-void few_dnn_reorder_run(const few_dnn_reorder *r, const void *from, void *to)
-{
-    dnnl_exec_arg_t a[2] = { { DNNL_ARG_FROM, memory(REF(&r->from), from) },
-                             { DNNL_ARG_TO, memory(REF(&r->to), to) } };
-    dnnl_primitive_execute(r->prim, stream, 2, a);
-    dnnl_memory_destroy(a[0].memory);
-    dnnl_memory_destroy(a[1].memory);
 }

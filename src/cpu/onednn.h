@@ -6,6 +6,7 @@
 #ifndef FEW_CPU_ONEDNN_H
 #define FEW_CPU_ONEDNN_H
 
+#include "cpu/simd.h"
 #include "graph/graph.h"
 
 #include <oneapi/dnnl/dnnl.h>
@@ -23,6 +24,10 @@ bool few_dnn_desc_equal(const few_dnn_desc *a, const few_dnn_desc *b);
 /* strides NULL: dense row-major order of dims; `any`: the primitive may choose. */
 few_status few_dnn_desc_make(few_dnn_desc *d, few_dtype type, int rank, const int64_t *dims,
                              const int64_t *strides, bool any, few_error *err);
+/* Of plain f32 weights of a shape, for a copy to or from `like`, which may have more dimensions, of
+ * size 1, behind those. */
+few_status few_dnn_desc_plain(few_dnn_desc *d, const few_shape *shape, const few_dnn_desc *like,
+                              few_error *err);
 
 typedef enum few_dnn_kind {
     FEW_DNN_CONV,         /* src weights bias? -> dst */
@@ -42,27 +47,38 @@ typedef struct few_dnn {
     dnnl_primitive_t prim;
     few_dnn_desc src, weights, bias, dst; /* as the primitive wants them */
     size_t scratch_bytes;
+    unsigned wide;        /* arrays that are bf16 where the primitive, for want of it, has f32 */
+    const few_simd *simd; /* converts them */
 } few_dnn;
 
 /* Convolution in NHWC: x [n,h,w,c], weights [o,c,kh,kw], strides and paddings as op conv2d. */
 typedef struct few_dnn_conv {
     int64_t n, h, w, c, o, kh, kw, oh, ow;
     int stride, pad0, pad1;
-    bool bias, sum; /* sum: dst += */
+    bool bias;
     few_dtype type;
 } few_dnn_conv;
 
 few_status few_dnn_conv_make(few_dnn *p, few_dnn_kind kind, const few_dnn_conv *c, few_error *err);
-/* x [m,i], weights [o,i], y [m,o]. */
+/* x [m,i], weights [o,i], y [m,o]. The primitive may be a convolution of m pixels. */
 few_status few_dnn_linear_make(few_dnn *p, few_dnn_kind kind, few_dtype type, int64_t m, int64_t i,
                                int64_t o, bool bias, few_error *err);
-/* dst = src * weights with given descriptions, none of them "any". */
-few_status few_dnn_matmul_make(few_dnn *p, const few_dnn_desc *src, const few_dnn_desc *weights,
-                               const few_dnn_desc *dst, few_error *err);
+
+/* A batch of matrices [rows, cols] in a dense array, in any order. Strides in elements. */
+typedef struct few_dnn_view {
+    few_dtype type;
+    int64_t rows, cols, batch_stride, row_stride, col_stride;
+} few_dnn_view;
+
+/* dst = src * weights for each of the batch. */
+few_status few_dnn_matmul_make(few_dnn *p, int64_t batch, const few_dnn_view *src,
+                               const few_dnn_view *weights, const few_dnn_view *dst,
+                               few_error *err);
 void few_dnn_free(few_dnn *p);
 const char *few_dnn_name(const few_dnn *p); /* oneDNN's own name of the implementation */
 
-/* Run on the calling thread. bias may be NULL. */
+/* Run on the calling thread: src, weights and dst are read or written as the kind says. bias may be
+ * NULL. */
 void few_dnn_run(const few_dnn *p, const void *src, const void *weights, const void *bias,
                  const void *dst, void *scratch);
 

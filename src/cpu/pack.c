@@ -52,7 +52,7 @@ few_status few_plan_pack(few_plan *p, few_val v, const few_dnn_desc *want, int *
     if (!k)
         return no_memory(err);
     few_dnn_desc plain = { 0 };
-    few_status st = few_dnn_desc_make(&plain, FEW_F32, t->shape.rank, t->shape.d, NULL, false, err);
+    few_status st = few_dnn_desc_plain(&plain, &t->shape, want, err);
     if (st == FEW_OK)
         st = few_dnn_reorder_make(&k->reorder, &plain, want, err);
     few_dnn_desc_free(&plain);

@@ -59,7 +59,7 @@ few_status few_rows_prepare(few_cpu_prep *p, few_error *err)
         .way = &way, .n = c->is[0]->d[0], .in = c->is[1]->d[1], .out = c->is[1]->d[0]
     };
     r->pieces = r->in * r->out < WORTH ? 1 : few_team_size(c->team);
-    r->y = ((size_t)(r->n * r->in) * sizeof(float) + 63) & ~(size_t)63;
+    r->y = few_up64((size_t)(r->n * r->in) * sizeof(float));
     p->scratch_bytes = r->y + (size_t)(r->n * r->out) * sizeof(float);
     p->state = r;
     return FEW_OK;

@@ -109,7 +109,7 @@ static const char *input_at(few_plan *p, few_val v, int64_t slice, int64_t rows,
     if (rows == p->slice)
         return at;
     char *copy = *pad;
-    *pad += (s->bytes + 63) & ~(size_t)63;
+    *pad += few_up64(s->bytes);
     memset(copy, 0, s->bytes);
     memcpy(copy, at, s->bytes / (size_t)p->slice * (size_t)rows);
     return copy;

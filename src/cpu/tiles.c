@@ -63,8 +63,8 @@ few_status few_tiles_prepare(few_cpu_prep *p, const few_amx_weights *amx, few_er
     few_amx_weights_pixels(&t->amx, pixel);
     t->amx.pixel = pixel;
     t->bias = p->used[1];
-    t->fresh = (t->amx.scratch_bytes + 63) & ~(size_t)63;
-    t->db = (t->amx.acc_bytes + 63) & ~(size_t)63;
+    t->fresh = few_up64(t->amx.scratch_bytes);
+    t->db = few_up64(t->amx.acc_bytes);
     const size_t bytes = t->db + (t->bias ? (size_t)amx->o * sizeof(float) : 0);
     p->state = t;
     p->scratch_bytes = t->fresh + bytes;

@@ -9,11 +9,6 @@
 
 #include <string.h>
 
-static size_t up64(size_t n)
-{
-    return (n + 63) & ~(size_t)63;
-}
-
 int few_weighted_pieces(const few_cpu_prep *p, int64_t rows, int64_t pixels)
 {
     enum { LEAST = 32 };
@@ -42,11 +37,11 @@ few_status few_weighted_ready(few_cpu_prep *p, few_weighted *w, int k, const few
     w->plan = p->plan;
     p->state = w;
     FEW_GOTO(few_plan_pack(p->plan, p->call.node->in[k], &w->prim.weights, &w->pack, err));
-    p->scratch_bytes = up64(w->prim.scratch_bytes) * (size_t)members(w);
+    p->scratch_bytes = few_up64(w->prim.scratch_bytes) * (size_t)members(w);
     if (w->pack < 0) {
-        FEW_GOTO(few_dnn_desc_make(&plain, FEW_F32, w_shape->rank, w_shape->d, NULL, false, err));
+        FEW_GOTO(few_dnn_desc_plain(&plain, w_shape, &w->prim.weights, err));
         FEW_GOTO(few_dnn_reorder_make(&w->convert, &plain, &w->prim.weights, err));
-        p->scratch_bytes += up64(few_dnn_desc_bytes(&w->prim.weights));
+        p->scratch_bytes += few_up64(few_dnn_desc_bytes(&w->prim.weights));
     }
 cleanup:
     few_dnn_desc_free(&plain);
@@ -61,7 +56,7 @@ const void *few_weighted_get(const few_weighted *w, const few_cpu_call *c, const
 {
     if (w->pack >= 0)
         return few_plan_packed(w->plan, w->pack);
-    void *to = (char *)c->scratch + up64(w->prim.scratch_bytes) * (size_t)members(w);
+    void *to = (char *)c->scratch + few_up64(w->prim.scratch_bytes) * (size_t)members(w);
     few_dnn_reorder_run(&w->convert, plain, to);
     return to;
 }
@@ -82,7 +77,7 @@ static void forward_piece(void *user, int piece, int member)
                   out = few_shape_count(c->os[0]) / n;
     char *y = (char *)c->out[0] + piece * out * bytes;
     few_dnn_run(&w->prim, (const char *)c->in[0] + piece * in * bytes, s->weights, c->in[2], y,
-                (char *)c->scratch + (size_t)member * up64(w->prim.scratch_bytes));
+                (char *)c->scratch + (size_t)member * few_up64(w->prim.scratch_bytes));
     if (c->in[3])
         c->simd->add(bf, y, y, (const char *)c->in[3] + piece * out * bytes, out);
 }
@@ -102,12 +97,12 @@ few_status few_weighted_grad_ready(few_cpu_prep *p, few_weighted *w, const few_s
     w->plan = p->plan;
     w->pack = -1;
     p->state = w;
-    w->packed_bytes = up64(few_dnn_desc_bytes(&w->prim.weights));
-    w->bias_bytes = p->used[1] ? up64((size_t)o * sizeof(float)) : 0;
-    FEW_GOTO(few_dnn_desc_make(&plain, FEW_F32, w_shape->rank, w_shape->d, NULL, false, err));
+    w->packed_bytes = few_up64(few_dnn_desc_bytes(&w->prim.weights));
+    w->bias_bytes = p->used[1] ? few_up64((size_t)o * sizeof(float)) : 0;
+    FEW_GOTO(few_dnn_desc_plain(&plain, w_shape, &w->prim.weights, err));
     FEW_GOTO(few_dnn_reorder_make(&w->convert, &w->prim.weights, &plain, err));
-    const size_t plain_bytes = up64((size_t)few_shape_count(w_shape) * sizeof(float));
-    p->scratch_bytes = up64(w->prim.scratch_bytes) + w->packed_bytes + w->bias_bytes;
+    const size_t plain_bytes = few_up64((size_t)few_shape_count(w_shape) * sizeof(float));
+    p->scratch_bytes = few_up64(w->prim.scratch_bytes) + w->packed_bytes + w->bias_bytes;
     if (p->scratch_bytes < plain_bytes)
         p->scratch_bytes = plain_bytes;
     if (p->may_accumulate)
@@ -124,7 +119,7 @@ cleanup:
 static void grad_run(const few_cpu_call *c)
 {
     const few_weighted *w = c->state;
-    char *fresh = (char *)c->scratch + up64(w->prim.scratch_bytes);
+    char *fresh = (char *)c->scratch + few_up64(w->prim.scratch_bytes);
     char *dw = c->acc && c->first ? c->acc : fresh;
     char *db = w->bias_bytes ? dw + w->packed_bytes : NULL;
     few_dnn_run(&w->prim, c->in[0], dw, db, c->in[1], c->scratch);

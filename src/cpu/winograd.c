@@ -64,11 +64,6 @@ bool few_winograd_fits(const few_dnn_conv *c)
            (c->type == FEW_F32 || !few_cpu_may_use_amx());
 }
 
-static size_t up64(size_t n)
-{
-    return (n + 63) & ~(size_t)63;
-}
-
 /* Floats from one position to the next: 64 bytes more than there are, since 36 arrays a power of
  * two apart would share a few sets of the cache. */
 static int64_t stride(const struct winograd *w, int64_t channels)
@@ -326,18 +321,18 @@ few_status few_winograd_prepare(few_cpu_prep *p, few_dnn_kind kind, const few_dn
             made = kept;
     }
     w->block = block_size(w);
-    w->v = up64((size_t)(c->c > c->o ? c->c : c->o) * sizeof(float));
-    w->m = w->v + up64((size_t)stride(w, w->in) * positions);
-    w->u = w->m + up64((size_t)stride(w, w->out) * positions);
-    w->made = w->u + up64(u);
-    w->part = w->made + up64(made);
+    w->v = few_up64((size_t)(c->c > c->o ? c->c : c->o) * sizeof(float));
+    w->m = w->v + few_up64((size_t)stride(w, w->in) * positions);
+    w->u = w->m + few_up64((size_t)stride(w, w->out) * positions);
+    w->made = w->u + few_up64(u);
+    w->part = w->made + few_up64(made);
     p->scratch_bytes = w->part * (size_t)few_team_size(p->call.team);
     if (kind == FEW_DNN_CONV_WEIGHTS) {
         w->bias = p->used[1];
         w->db = 9 * pairs * sizeof(float);
         const size_t acc_bytes = w->db + (w->bias ? (size_t)c->o * sizeof(float) : 0);
-        w->acc = w->u + up64(positions * pairs); /* u is the place of the products' sums */
-        p->scratch_bytes = w->acc + up64(acc_bytes);
+        w->acc = w->u + few_up64(positions * pairs); /* u is the place of the products' sums */
+        p->scratch_bytes = w->acc + few_up64(acc_bytes);
         p->acc_bytes = p->may_accumulate ? acc_bytes : 0;
     }
     p->state = w;
