@@ -8,10 +8,12 @@
 static bool read_figures(FILE *from, few_figures *f)
 {
     json_t *o = json_loadf(from, 0, NULL);
-    const bool ok = o && !json_unpack(o, "{s:{s:F, s:F, s:F}, s:F, s:F}",
-                                      "sample_images_per_second", "1", &f->sample[0], "16",
-                                      &f->sample[1], "64", &f->sample[2], "train_images_per_second",
-                                      &f->train, "distill_images_per_second", &f->distill);
+    *f = (few_figures){ 0 };
+    const bool ok =
+        o && !json_unpack(o, "{s?:{s:F, s:F, s:F}, s?:F, s?:F}", "sample_images_per_second", "1",
+                          &f->v[FEW_SAMPLE_1], "16", &f->v[FEW_SAMPLE_16], "64",
+                          &f->v[FEW_SAMPLE_64], "train_images_per_second", &f->v[FEW_TRAIN],
+                          "distill_images_per_second", &f->v[FEW_DISTILL]);
     json_decref(o);
     return ok;
 }

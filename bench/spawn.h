@@ -4,10 +4,18 @@
 
 #include "base/status.h"
 
-/* Images a second. */
+enum {
+    FEW_TRAIN,
+    FEW_DISTILL,
+    FEW_SAMPLE_1, /* one evaluation each, in batches of 1, 16, 64 */
+    FEW_SAMPLE_16,
+    FEW_SAMPLE_64,
+    FEW_N_FIGURES
+};
+
+/* Images a second; 0: not measured (--only). */
 typedef struct few_figures {
-    double sample[3]; /* one evaluation each, in batches of 1, 16, 64 */
-    double train, distill;
+    double v[FEW_N_FIGURES];
 } few_figures;
 
 /* fewstep bench step CONFIG --json ARGS... Fails: FEW_EINVAL (with the command). */

@@ -83,10 +83,11 @@ int main(int argc, char **argv)
         printf("plan\top\tshapes\tnodes\tmicroseconds an image\tpart\tGFLOP/s\tGB/s\tat the "
                "limits\tfraction\n");
     }
-    const double figures[PLANS] = { f.train, f.sample[0], f.sample[1], f.sample[2], f.distill };
+    static const int figure_of[PLANS] = { FEW_TRAIN, FEW_SAMPLE_1, FEW_SAMPLE_16, FEW_SAMPLE_64,
+                                          FEW_DISTILL };
     for (int k = 0; k < n && st == FEW_OK; k++)
         if (k != 2) /* batch 16 is as batch 64 */
-            print_plan(plan_names[k], &plans[k], &roof, threads, by_shapes, figures[k]);
+            print_plan(plan_names[k], &plans[k], &roof, threads, by_shapes, f.v[figure_of[k]]);
     few_traces_free(plans, n);
     if (st != FEW_OK)
         fprintf(stderr, "bench_step: %s\n", err.text);
