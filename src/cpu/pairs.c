@@ -1,8 +1,8 @@
-/* vdpbf16ps against vfmadd: loops over independent sums, as a convolution's inner loop has. */
+/* vdpbf16ps against vfmadd: loops over independent sums, as a convolution's inner loop has. Compiled
+ * for AVX512_BF16, so that no other CPU may run any of it. */
 #include "cpu/pairs.h"
 
 #include "base/thread.h"
-#include "cpu/simd.h"
 
 #if defined __AVX512BF16__ && defined __AVX512F__
 #include <immintrin.h>
@@ -49,11 +49,8 @@ static double seconds_bf16(void)
     return few_now() - start;
 }
 
-double few_bf16_pairs_gain(void)
+double few_bf16_pairs_measure(void)
 {
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx512bf16") || !few_simd_named("avx512"))
-        return 0;
     double f32 = 1e9, bf16 = 1e9;
     for (int k = 0; k < TRIES; k++) { /* in turn: other programs slow both */
         const double f = seconds_f32(), b = seconds_bf16();
@@ -63,7 +60,7 @@ double few_bf16_pairs_gain(void)
     return bf16 > 0 ? 2 * f32 / bf16 : 0; /* two products an element */
 }
 #else
-double few_bf16_pairs_gain(void)
+double few_bf16_pairs_measure(void)
 {
     return 0;
 }

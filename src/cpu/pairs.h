@@ -7,4 +7,7 @@
  * lacks it. Some CPUs answer 2, some 0.5. About 0.2 ms; nothing is remembered. */
 double few_bf16_pairs_gain(void);
 
+/* The same by the loops themselves, for a CPU that has it. */
+double few_bf16_pairs_measure(void);
+
 #endif

@@ -58,6 +58,16 @@ few_precision few_precision_named(const char *name)
                                            : FEW_PRECISION_AUTO;
 }
 
+double few_bf16_pairs_gain(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512bf16") && few_simd_named("avx512"))
+        return few_bf16_pairs_measure();
+#endif
+    return 0;
+}
+
 /* few_bf16_pairs_gain, asked once: every plan of a process gets the same answer. */
 static double pairs_gain(void)
 {
