@@ -1,6 +1,7 @@
-/* conv2d and its gradients, channels last: the choice between oneDNN, Winograd and tiles, and what
- * oneDNN does. */
+/* conv2d and its gradients, channels last: the choice between oneDNN, Winograd, ends and tiles, and
+ * what oneDNN does. */
 #include "base/alloc.h"
+#include "cpu/ends.h"
 #include "cpu/tiles.h"
 #include "cpu/weighted.h"
 #include "cpu/winograd.h"
@@ -51,6 +52,8 @@ static few_status conv_prepare(few_cpu_prep *p, few_error *err)
     s.bias = c->is[2] != NULL;
     if (few_winograd_fits(&s))
         return few_winograd_prepare(p, FEW_DNN_CONV, &s, err);
+    if (few_ends_fits(&s))
+        return few_ends_prepare(p, FEW_DNN_CONV, &s, err);
     int pieces = 1;
     if (s.kh == 1 && s.kw == 1 && s.stride == 1 && !s.pad0 && !s.pad1) { /* by rows of pixels */
         pieces = few_weighted_pieces(p, s.n * s.h, s.w);
@@ -77,6 +80,8 @@ static few_status data_prepare(few_cpu_prep *p, few_error *err)
     few_weighted *w = NULL;
     if (few_winograd_fits(&s))
         return few_winograd_prepare(p, FEW_DNN_CONV_DATA, &s, err);
+    if (few_ends_fits(&s))
+        return few_ends_prepare(p, FEW_DNN_CONV_DATA, &s, err);
     FEW_TRY(make(&w, &data_by_onednn, FEW_DNN_CONV_DATA, &s, err));
     return few_weighted_ready(p, w, 1, c->is[1], err);
 }
@@ -88,6 +93,8 @@ static few_status weights_prepare(few_cpu_prep *p, few_error *err)
     few_weighted *w = NULL;
     if (few_winograd_fits(&s))
         return few_winograd_prepare(p, FEW_DNN_CONV_WEIGHTS, &s, err);
+    if (few_ends_fits(&s))
+        return few_ends_prepare(p, FEW_DNN_CONV_WEIGHTS, &s, err);
     if (s.type == FEW_BF16 && s.stride == 1 && s.kh == s.kw && few_cpu_may_use_amx() &&
         ((s.kh == 3 && s.pad0 == 1 && s.pad1 == 1) || (s.kh == 1 && !s.pad0 && !s.pad1)))
         return few_tiles_prepare(

@@ -54,6 +54,14 @@ typedef struct few_wino_tiles {
     const float *zeros; /* [c] */
 } few_wino_tiles;
 
+/* A 3x3 convolution (stride 1, padding 1) between images of `wide` and of `narrow` channels, both
+ * [h,w,channels]; rows from..to-1, counted over all images. Weights are [narrow][9][pitch] with
+ * pitch = wide rounded up to a multiple of 16, zeros behind `wide`. */
+typedef struct few_ends_args {
+    int64_t h, w, wide, narrow, from, to;
+    bool wide_bf, narrow_bf;
+} few_ends_args;
+
 typedef struct few_simd {
     const char *name; /* "portable", "avx2", "avx512" */
 
@@ -132,6 +140,16 @@ typedef struct few_simd {
     void (*noise)(float *y, const int32_t *rng, uint32_t purpose, int64_t n, int64_t d);
     void (*dropout)(bool bf, void *y, const void *x, const int32_t *rng, uint32_t purpose, float p,
                     int64_t n, int64_t d);
+
+    /* The ends of a network: y (narrow) of x (wide), y (wide) of x (narrow), both + bias (may be
+     * NULL); acc += the gradient of the first one's weights. scratch: ends_floats. */
+    int64_t (*ends_floats)(const few_ends_args *a);
+    void (*ends_gather)(const few_ends_args *a, const void *x, const float *w, const float *bias,
+                        void *y, float *scratch);
+    void (*ends_spread)(const few_ends_args *a, const void *x, const float *w, const float *bias,
+                        void *y, float *scratch);
+    void (*ends_weights)(const few_ends_args *a, const void *wide, const void *narrow, float *acc,
+                         float *scratch);
 
     /* Sum of squares of the summed gradients, in double; and the update in one pass. */
     double (*grad_square)(const float *grad, int64_t n);

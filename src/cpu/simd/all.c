@@ -5,6 +5,7 @@
 // clang-format off
 #include "cpu/simd/pointwise.c"
 #include "cpu/simd/loss.c"
+#include "cpu/simd/ends.c"
 #include "cpu/simd/group_norm.c"
 #include "cpu/simd/softmax.c"
 #include "cpu/simd/attention.c"
@@ -61,6 +62,10 @@ const few_simd JOIN(few_simd_, FEW_SIMD_NAME) = {
     .grad_square = grad_square,
     .adam = adam,
     .accumulate = accumulate,
+    .ends_floats = ends_floats,
+    .ends_gather = ends_gather,
+    .ends_spread = ends_spread,
+    .ends_weights = ends_weights,
     .wino_input = wino_input,
     .wino_output = wino_output,
     .wino_grad = wino_grad,
