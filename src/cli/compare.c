@@ -109,8 +109,6 @@ static int run(const void *options, int n_args, char **args)
         return FEW_EXIT_OK;
     }
     st = few_compare_run(&c, &watch, &err);
-    if (st == FEW_OK)
-        st = few_compare_write(&c, &err);
     few_compare_close(&c);
     if (st == FEW_ECANCELED && few_cli_signal()) {
         few_cli_say("stopped; the same command goes on");

@@ -366,6 +366,11 @@ few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error
     few_status st =
         cells ? few_make_folders(cells, err) : few_fail(err, FEW_ENOMEM, "out of memory");
     few_free(cells);
+    bool any = false;
+    for (int k = 0; k < c->n_cells; k++)
+        any |= c->cells[k].done;
+    if (st == FEW_OK && any) /* before hours of training: it may be refused */
+        st = few_compare_write(c, err);
     for (int k = 0; k < c->n_cells && st == FEW_OK; k++) {
         if (c->cells[k].done)
             continue;

@@ -48,7 +48,7 @@ few_status few_compare_open(few_compare *c, const char *recipe_path, const char 
                             int threads, few_error *err);
 void few_compare_close(few_compare *c);
 
-/* Make what is missing; after every cell what came out so far is written. */
+/* Make what is missing; what came out so far is written before, and after every cell. */
 few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error *err);
 
 /* Tables (tables.c), plot, sheet and page (page.c) of what is done so far; all of them. */

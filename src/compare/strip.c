@@ -30,6 +30,14 @@ bool few_strip_is_there(const few_compare *c, const few_cell *cell)
     return there;
 }
 
+static int on_evaluation(void *watch, int64_t done, int64_t total)
+{
+    const few_compare_watch *w = watch;
+    (void)done;
+    (void)total;
+    return w->stop(w->user);
+}
+
 /* images [STRIP,h,w,c] */
 static few_status draw_images(const few_compare *c, const few_net *net, const few_draw *draw,
                               float *images, few_error *err)
@@ -37,9 +45,12 @@ static few_status draw_images(const few_compare *c, const few_net *net, const fe
     const few_drawer_options o = { .workers = c->threads,
                                    .images = STRIP,
                                    .needs = few_sampler_needs(draw->sampler, draw->options) };
+    few_draw watched = *draw;
+    watched.progress = on_evaluation;
+    watched.user = (void *)(uintptr_t)c->watch;
     few_drawer *d = NULL;
     FEW_TRY(few_drawer_create(&net->spec, net->master, &o, &d, err));
-    const few_status st = few_drawer_draw(d, draw, STRIP, images, err);
+    const few_status st = few_drawer_draw(d, &watched, STRIP, images, err);
     few_drawer_free(d);
     return st;
 }

@@ -129,7 +129,10 @@ for name in html md png svg tsv; do
     cmp -s {whole,moved}/compare.$name || fail "compare.$name is another one elsewhere"
 done
 echo nothing >moved/cells/pd-2-seed1.png
+rm moved/cells/tract-2-seed1.json
 refused "pd-2-seed1.png'" "$fewstep" compare all.yaml -o moved
+[ ! -e moved/runs ] || fail "a damaged strip is told after a training only"
+cp whole/cells/tract-2-seed1.json moved/cells
 grep -qF 'delete the file' err || fail "what to do about a damaged strip"
 rm moved/cells/pd-2-seed1.png
 must "$fewstep" compare all.yaml -o moved
