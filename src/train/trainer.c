@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/philox.h"
+#include "base/thread.h"
 
 #include <math.h>
 #include <string.h>
@@ -225,15 +226,17 @@ static double memory_of(const few_trainer *t)
                (3 + t->train.ema.n + (t->method->target_decay != NULL));
 }
 
-/* The largest of 8, 4, 2, 1 that divides the batch and fits the memory. From 8 images on
- * convolutions run at their full rate, and a slice's activations stay in the larger caches. */
+/* The largest of 8, 4, 2, 1 that divides the batch, leaves a slice for every core and fits the
+ * memory; where there are fewer images than cores, 1. From 8 images on convolutions run at their
+ * full rate, and a slice's activations stay in the larger caches. */
 static few_status choose_slice(few_trainer *t, few_error *err)
 {
     few_train_options *o = &t->train;
     const double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     const double limit = o->memory ? (double)o->memory * 1e6 : machine / 2;
+    const int cores = o->threads ? o->threads : few_thread_count();
     for (o->slice = 8; o->slice > 0; o->slice /= 2) {
-        if (o->batch % o->slice)
+        if (o->batch % o->slice || (o->slice > 1 && o->batch / o->slice < cores))
             continue;
         FEW_TRY(build_plan(t, err));
         if (o->slice == 1 || memory_of(t) <= limit)

@@ -60,11 +60,13 @@ refused 2 "'true' is an argument too many" "$fewstep" train c.yaml -o t --fresh 
 refused 1 'add --yes' "$fewstep" train c.yaml -o t --fresh </dev/null
 ok fresh "$fewstep" train c.yaml -o t --fresh --yes
 
-# A slice of 0 is chosen to fit the memory, once for a run.
+# A slice of 0 is chosen to fit the memory and to give every core one, once for a run.
 refused 1 'train.memory' "$fewstep" train c.yaml -o m --set train.slice=0,train.memory=1
-ok "chosen slice" "$fewstep" train c.yaml -o m --set train.slice=0
-grep -q 'slice: 8' m/config.yaml || { echo "FAIL the chosen slice is not kept"; failed=1; }
-ok "chosen slice again" "$fewstep" train c.yaml -o m --set train.slice=0
+ok "chosen slice" "$fewstep" train c.yaml -o m --set train.slice=0,train.threads=2
+grep -q 'slice: 4' m/config.yaml || { echo "FAIL the chosen slice is not kept"; failed=1; }
+ok "chosen slice again" "$fewstep" train c.yaml -o m --set train.slice=0,train.threads=1
+ok "slice for one core" "$fewstep" train c.yaml -o one --set train.slice=0,train.threads=1
+grep -q 'slice: 8' one/config.yaml || { echo "FAIL one core has no slice of 8"; failed=1; }
 ok "another memory" "$fewstep" train c.yaml -o m --set "" --set train.slice=0 --set train.memory=5000
 
 # An interrupt saves; the same command goes on to the end.
