@@ -1,5 +1,5 @@
-/* vdpbf16ps against vfmadd: loops over independent sums, as a convolution's inner loop has. Compiled
- * for AVX512_BF16, so that no other CPU may run any of it. */
+/* vdpbf16ps against vfmadd: loops over independent sums, as a convolution's inner loop has.
+ * Compiled for AVX512_BF16, so that no other CPU may run any of it. */
 #include "cpu/pairs.h"
 
 #include "base/thread.h"
