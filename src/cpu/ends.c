@@ -24,11 +24,6 @@ struct ends {
     size_t part;      /* of scratch, for each of the team */
 };
 
-static int64_t pitch(int64_t wide)
-{
-    return (wide + 15) / 16 * 16;
-}
-
 bool few_ends_fits(const few_dnn_conv *c)
 {
     const char *e = getenv("FEW_CONV");
@@ -40,12 +35,13 @@ bool few_ends_fits(const few_dnn_conv *c)
 static void arrange(const few_shape *s, const float *w, bool narrow_out, bool turned, float *to)
 {
     const int64_t o = s->d[0], c = s->d[1], narrow = narrow_out ? o : c, wide = narrow_out ? c : o;
-    memset(to, 0, (size_t)(narrow * TAPS * pitch(wide)) * sizeof *to);
+    memset(to, 0, (size_t)(narrow * TAPS * few_ends_pitch(wide)) * sizeof *to);
     for (int64_t n = 0; n < narrow; n++)
         for (int64_t k = 0; k < wide; k++) {
             const float *from = w + (narrow_out ? n * c + k : k * c + n) * TAPS;
             for (int tap = 0; tap < TAPS; tap++)
-                to[(n * TAPS + tap) * pitch(wide) + k] = from[turned ? TAPS - 1 - tap : tap];
+                to[(n * TAPS + tap) * few_ends_pitch(wide) + k] =
+                    from[turned ? TAPS - 1 - tap : tap];
         }
 }
 
@@ -113,7 +109,8 @@ static void unpack(const struct ends *e, const float *acc, float *dw)
         for (int64_t k = 0; k < wide; k++) {
             float *to = dw + (e->narrow_out ? n * c + k : k * c + n) * TAPS;
             for (int tap = 0; tap < TAPS; tap++)
-                to[e->narrow_out ? tap : TAPS - 1 - tap] += acc[(n * TAPS + tap) * pitch(wide) + k];
+                to[e->narrow_out ? tap : TAPS - 1 - tap] +=
+                    acc[(n * TAPS + tap) * few_ends_pitch(wide) + k];
         }
 }
 
@@ -183,7 +180,8 @@ few_status few_ends_prepare(few_cpu_prep *p, few_dnn_kind kind, const few_dnn_co
                                   .narrow = narrow_out ? c->o : c->c,
                                   .wide_bf = narrow_out ? in_bf : out_bf,
                                   .narrow_bf = narrow_out ? out_bf : in_bf } };
-    const size_t weights = (size_t)(e->args.narrow * TAPS * pitch(e->args.wide)) * sizeof(float);
+    const size_t weights =
+        (size_t)(e->args.narrow * TAPS * few_ends_pitch(e->args.wide)) * sizeof(float);
     e->part = few_up64((size_t)call->simd->ends_floats(&e->args) * sizeof(float));
     p->scratch_bytes = e->part * (size_t)few_team_size(call->team);
     if (kind == FEW_DNN_CONV_WEIGHTS) {

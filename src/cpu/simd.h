@@ -62,6 +62,11 @@ typedef struct few_ends_args {
     bool wide_bf, narrow_bf;
 } few_ends_args;
 
+static inline int64_t few_ends_pitch(int64_t wide)
+{
+    return (wide + 15) / 16 * 16;
+}
+
 typedef struct few_simd {
     const char *name; /* "portable", "avx2", "avx512" */
 

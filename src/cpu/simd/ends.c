@@ -6,12 +6,6 @@
 
 enum { ENDS_PIXELS = 8 }; /* that share a load of weights */
 
-/* Channels of a pixel in a row: whole vectors for every instruction set. */
-static int64_t ends_pitch(int64_t channels)
-{
-    return (channels + 15) / 16 * 16;
-}
-
 /* Rows of an image under way: pixel -1 first, zeros behind the last. */
 typedef struct ends_rows {
     const void *x;
@@ -67,7 +61,7 @@ static void ends_three(const ends_rows *r, int64_t row, bool first, const float 
 
 static int64_t ends_floats(const few_ends_args *a)
 {
-    const int64_t wide = ends_pitch(a->wide);
+    const int64_t wide = few_ends_pitch(a->wide);
     return 4 * ends_row_size(a->w, wide) + (a->w + 1) * wide + a->w * a->narrow;
 }
 
@@ -103,7 +97,7 @@ INLINE void gather_pixels(const float *const row[3], int64_t at, int64_t pitch, 
 static void ends_gather(const few_ends_args *a, const void *x, const float *w, const float *bias,
                         void *y, float *scratch)
 {
-    const int64_t pitch = ends_pitch(a->wide), n = a->narrow;
+    const int64_t pitch = few_ends_pitch(a->wide), n = a->narrow;
     const ends_rows r = ends_begin(x, a->wide_bf, a->h, a->w, a->wide, pitch, scratch);
     float *line = scratch + 4 * r.size;
     for (int64_t row = a->from; row < a->to; row++) {
@@ -159,7 +153,7 @@ INLINE void spread_row(int vectors, const float *const row[3], const few_ends_ar
 static void ends_spread(const few_ends_args *a, const void *x, const float *w, const float *bias,
                         void *y, float *scratch)
 {
-    const int64_t pitch = ends_pitch(a->wide), n = a->narrow;
+    const int64_t pitch = few_ends_pitch(a->wide), n = a->narrow;
     const ends_rows r = ends_begin(x, a->narrow_bf, a->h, a->w, n, n, scratch);
     float *own = scratch + 4 * r.size, *b = own + a->w * pitch;
     const bool direct = !a->wide_bf && a->wide == pitch;
@@ -206,7 +200,7 @@ INLINE void weigh_row(int vectors, const float *x, int64_t pitch, const float *d
 static void ends_weights(const few_ends_args *a, const void *wide, const void *narrow, float *acc,
                          float *scratch)
 {
-    const int64_t pitch = ends_pitch(a->wide), n = a->narrow;
+    const int64_t pitch = few_ends_pitch(a->wide), n = a->narrow;
     const ends_rows r = ends_begin(wide, a->wide_bf, a->h, a->w, a->wide, pitch, scratch);
     float *line = scratch + 4 * r.size;
     for (int64_t row = a->from; row < a->to; row++) {
