@@ -3,7 +3,7 @@
  * A JSON value becomes the text that few_option_set reads, so that types and ranges are checked in
  * one place. A text option refuses a number, but a number may stand in a string: integers past 2^63
  * have to. */
-#include "base/option.h"
+#include "base/option_parts.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -13,25 +13,21 @@ static bool is_text(few_option_type type)
     return type == FEW_OPT_STRING || type == FEW_OPT_CHOICE || type == FEW_OPT_STRINGS;
 }
 
-static bool is_list(few_option_type type)
-{
-    return type >= FEW_OPT_INTS;
-}
-
 /* Add a scalar as text; false when a value of this kind cannot be meant. */
-static bool add_text(const json_t *v, few_option_type type, few_strbuf *out)
+static bool add_text(const json_t *v, const few_option *o, few_strbuf *out)
 {
+    const bool list = few_option_is_list(o);
     if (json_is_string(v)) {
         const char *s = json_string_value(v);
-        if (strlen(s) != json_string_length(v) || (is_list(type) && !*s))
+        if (strlen(s) != json_string_length(v) || (list && !*s))
             return false;
-        if (is_list(type))
+        if (list)
             few_option_escape(s, out);
         else
             few_strbuf_add(out, s);
-    } else if (json_is_boolean(v) && type == FEW_OPT_BOOL) {
+    } else if (json_is_boolean(v) && o->type == FEW_OPT_BOOL) {
         few_strbuf_add(out, json_is_true(v) ? "true" : "false");
-    } else if (json_is_number(v) && !is_text(type) && type != FEW_OPT_BOOL) {
+    } else if (json_is_number(v) && !is_text(o->type) && o->type != FEW_OPT_BOOL) {
         /* jansson prints a decimal point in every locale */
         char number[64];
         const size_t n = json_dumpb(v, number, sizeof number, JSON_ENCODE_ANY);
@@ -54,25 +50,25 @@ static few_status refuse(const few_option *o, const json_t *v, const char *where
     const char *wanted = o->type == FEW_OPT_BOOL ? "true or false"
                          : is_text(o->type)      ? "text"
                                                  : "a number";
-    return few_fail(err, FEW_ECONFIG, "%s%s'%s' cannot hold %s, it wants %s%s", where ? where : "",
-                    where ? ": " : "", o->name, found[json_typeof(v)],
-                    is_list(o->type) ? "a list of " : "",
-                    !is_list(o->type)  ? wanted
-                    : is_text(o->type) ? "texts"
-                                       : "numbers");
+    return few_fail(err, FEW_ECONFIG, "%s%s'%s' cannot hold %s, it wants %s%s", few_place(where),
+                    few_colon(where), o->name, found[json_typeof(v)],
+                    few_option_is_list(o) ? "a list of " : "",
+                    !few_option_is_list(o) ? wanted
+                    : is_text(o->type)     ? "texts"
+                                           : "numbers");
 }
 
 /* The value as text; on failure the message is recorded. */
 static few_status to_text(const few_option *o, const json_t *v, few_strbuf *text, const char *where,
                           few_error *err)
 {
-    if (is_list(o->type) && json_is_array(v)) {
+    if (few_option_is_list(o) && json_is_array(v)) {
         for (size_t i = 0; i < json_array_size(v); i++) {
             few_strbuf_add(text, i ? "," : "");
-            if (!add_text(json_array_get(v, i), o->type, text))
+            if (!add_text(json_array_get(v, i), o, text))
                 return refuse(o, json_array_get(v, i), where, err);
         }
-    } else if (is_list(o->type) || !add_text(v, o->type, text)) {
+    } else if (few_option_is_list(o) || !add_text(v, o, text)) {
         return refuse(o, v, where, err);
     }
     return text->failed ? few_fail(err, FEW_ENOMEM, "no memory left for options") : FEW_OK;
@@ -82,8 +78,8 @@ few_status few_options_from_json(const few_option *table, void *target, const js
                                  const char *where, few_error *err)
 {
     if (!json_is_object(object))
-        return few_fail(err, FEW_ECONFIG, "%s%swanted an object of options", where ? where : "",
-                        where ? ": " : "");
+        return few_fail(err, FEW_ECONFIG, "%s%swanted an object of options", few_place(where),
+                        few_colon(where));
     few_strbuf text;
     few_strbuf_init(&text);
     few_status st = FEW_OK;
