@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #if defined(__x86_64__) || defined(__i386__)
 #include <xmmintrin.h>
 #endif
@@ -123,6 +124,12 @@ int few_thread_count(void)
             n = (int)asked;
     }
     return n <= 0 || n == INT_MAX ? 1 : n < MAX_THREADS ? n : MAX_THREADS;
+}
+
+size_t few_cache_bytes(int level)
+{
+    const long n = sysconf(level == 2 ? _SC_LEVEL2_CACHE_SIZE : _SC_LEVEL3_CACHE_SIZE);
+    return n > 0 ? (size_t)n : level == 2 ? 1u << 20 : 32u << 20;
 }
 
 /* The control word of floating point in this thread, and the bits that flush. */

@@ -9,6 +9,10 @@
  * FEW_THREADS when set. 1 to 256. */
 int few_thread_count(void);
 
+/* Bytes of one core's second cache (level 2), of the third it shares (3), as the system tells;
+ * 1 MB and 32 MB where it does not. */
+size_t few_cache_bytes(int level);
+
 /* Flush denormals to zero in the calling thread (FTZ and DAZ); f32 kernels run three times slower
  * on denormals. Harmless where the CPU has no such switch. */
 void few_flush_denormals(void);

@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #if defined __x86_64__
 #include <immintrin.h>
@@ -205,12 +204,6 @@ static double run_product(const few_limit *l, double *seconds)
 
 /* ---- the list -------------------------------------------------------------------------------*/
 
-static size_t cache(int level, size_t otherwise)
-{
-    const long n = sysconf(level == 2 ? _SC_LEVEL2_CACHE_SIZE : _SC_LEVEL3_CACHE_SIZE);
-    return n > 0 ? (size_t)n : otherwise;
-}
-
 #define PRODUCT(text, bf, m_, n_, k_)                                                              \
     {                                                                                              \
         .name = text, .help = "matrix product of oneDNN, " #m_ " x " #n_ " x " #k_, .bf16 = bf,    \
@@ -247,7 +240,7 @@ const few_limit *few_limits(int *n)
           .kind = FEW_LIMIT_GBYTES,
           .run = run_triad },
     };
-    const size_t l2 = cache(2, 1u << 20), l3 = cache(3, 32u << 20);
+    const size_t l2 = few_cache_bytes(2), l3 = few_cache_bytes(3);
     *n = (int)FEW_COUNT(all);
     for (int k = 0; k < *n; k++) {
         if (!strcmp(all[k].name, "l2_triad"))
@@ -305,8 +298,8 @@ static void measure_roof(few_roof *r, int threads, int tries, bool glance)
     int n;
     const few_limit *all = few_limits(&n);
     memset(r, 0, sizeof *r);
-    r->l2_bytes = cache(2, 1u << 20);
-    r->l3_bytes = cache(3, 32u << 20);
+    r->l2_bytes = few_cache_bytes(2);
+    r->l3_bytes = few_cache_bytes(3);
     for (int k = 0; k < n; k++) {
         const bool brief = strstr(all[k].name, "product_512") || !strcmp(all[k].name, "l2_triad") ||
                            !strcmp(all[k].name, "l3_triad");

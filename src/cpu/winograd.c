@@ -4,6 +4,7 @@
 #include "cpu/winograd.h"
 
 #include "base/alloc.h"
+#include "base/thread.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,6 @@
 enum {
     POSITIONS = 36,
     LEAST_SIDE = 8,
-    CACHE = 512 << 10,
     FEW_TILES = 4,
     SOME_OF_FEW = 32,
     SOME_OF_MANY = 64,
@@ -95,13 +95,14 @@ static few_fill fill_of(bool nine, bool turned, bool bf)
     return all[nine][turned][bf];
 }
 
-/* Tiles at a time: as many as stay in the cache with their products; but where there are many
- * channels, so many that reading the weights (or adding up their gradients, which is twice that)
- * moves no more memory than the tiles themselves do. */
+/* Tiles at a time: as many as take three eighths of the second cache with their products, beside
+ * weights and the image that passes through; but where there are many channels, so many that
+ * reading the weights (or adding up their gradients, which is twice that) moves no more memory than
+ * the tiles themselves do. */
 static int64_t block_size(const struct winograd *w)
 {
-    const int64_t channels = w->c + w->o,
-                  fit = CACHE / (int64_t)(POSITIONS * sizeof(float)) / channels,
+    const int64_t channels = w->c + w->o, room = (int64_t)few_cache_bytes(2) / 8 * 3,
+                  fit = room / (int64_t)(POSITIONS * sizeof(float)) / channels,
                   even = w->c * w->o / channels / (w->kind == FEW_DNN_CONV_WEIGHTS ? 1 : 2);
     const int64_t block = w->kept == NINE_OF_MANY ? MANY : (fit > even ? fit : even) / 8 * 8;
     return block < w->tiles ? block : w->tiles;

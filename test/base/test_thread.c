@@ -95,12 +95,18 @@ static void test_clock(void **state)
     assert_true(a > 0 && b >= a && b - a < 60);
 }
 
+static void test_caches(void **state)
+{
+    (void)state;
+    assert_in_range(few_cache_bytes(2), 16 << 10, few_cache_bytes(3));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_count),    cmocka_unit_test(test_workers),
         cmocka_unit_test(test_restores), cmocka_unit_test(test_flush),
-        cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_clock),    cmocka_unit_test(test_caches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

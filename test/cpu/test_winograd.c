@@ -10,9 +10,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* BETWEEN is no multiple of the channels that are transformed at a time, and the 72 tiles of a
- * slice none of those that they are transformed for. */
-enum { N = 8, SIDE = 12, IN = 32, BETWEEN = 160, OUT = 64, PIXELS = SIDE * SIDE, BATCH = 2 * N };
+/* BETWEEN is no multiple of the channels that are transformed at a time, and the 108 tiles of a
+ * slice none of those that they are transformed for; nine of them lie in a row, one more than are
+ * transformed together, the last with one column of pixels. */
+enum {
+    N = 4,
+    H = 12,
+    WIDE = 33,
+    IN = 32,
+    BETWEEN = 160,
+    OUT = 64,
+    PIXELS = H * WIDE,
+    BATCH = 2 * N
+};
 
 struct result {
     float y[BATCH * PIXELS * OUT];
@@ -35,7 +45,7 @@ static void run(const char *way, few_precision precision, int team, struct resul
     setenv("FEW_CONV", way, 1);
     few_graph_init(&g);
     few_graph_use_set(&g, 0, &params);
-    const few_val in = few_graph_input(&g, "x", FEW_F32, FEW_SHAPE(N, SIDE, SIDE, IN), false);
+    const few_val in = few_graph_input(&g, "x", FEW_F32, FEW_SHAPE(N, H, WIDE, IN), false);
     const few_val w1 =
         few_graph_param(&g, 0, "w1", FEW_SHAPE(BETWEEN, IN, 3, 3), FEW_INIT_NORMAL, 0.06);
     const few_val b1 = few_graph_param(&g, 0, "b1", FEW_SHAPE(BETWEEN), FEW_INIT_NORMAL, 0.5);
