@@ -163,18 +163,18 @@ typedef struct few_simd {
 
     /* Winograd's convolution in parts; c and o are multiples of 32. Pixels outside of an image are
      * 0. v: the 6x6 pixels around each tile. m: products, to y + bias + res (both may be NULL). dm:
-     * gradients of y. */
+     * gradients of y; their sums over the tiles are added to db [o] unless that is NULL. */
     void (*wino_input)(const few_wino_tiles *t, const void *x, float *v);
     void (*wino_output)(const few_wino_tiles *t, const float *m, const float *bias, const void *res,
                         void *y);
-    void (*wino_grad)(const few_wino_tiles *t, const void *dy, float *dm);
+    void (*wino_grad)(const few_wino_tiles *t, const void *dy, float *dm, float *db);
     /* The weights w [o,c,3,3], for products of tiles of c (or, for the gradient of the input,
      * transposed, of o) channels: u [36][c*o + FEW_WINO_APART] to be multiplied as they are, g
      * [9*c*o] to be transformed first. */
     void (*wino_weights)(float *u, const float *w, int64_t o, int64_t c, bool transposed, bool bf);
     void (*wino_gather)(float *g, const float *w, int64_t o, int64_t c, bool transposed, bool bf);
     /* Which channel is multiplied at a place: of bf16 images they are not in order, and neither are
-     * those of m, dm, g, u, du and acc. */
+     * those of m, dm, db, g, u, du and acc. */
     int64_t (*wino_channel)(bool bf, int64_t place);
     /* m = v u of the channels begin..end-1 of o; and, to the same bits, of g, transforming `some`
      * of the c channels at a time into u [36][32*some + FEW_WINO_APART]. */

@@ -224,27 +224,42 @@ static void unpack(const struct winograd *w, const few_cpu_call *call, const flo
             }
 }
 
+/* db[o] += acc[o] */
+static void unpack_bias(const struct winograd *w, const few_cpu_call *call, const float *acc,
+                        float *db)
+{
+    for (int64_t i = 0; i < w->o; i++)
+        db[call->simd->wino_channel(call->in_type[1] == FEW_BF16, i)] += acc[i];
+}
+
 static void weigh(const struct winograd *w, const few_cpu_call *c)
 {
     const few_simd *simd = c->simd;
     float *v = at(c->scratch, w->v), *dm = at(c->scratch, w->m), *du = at(c->scratch, w->u);
     float *fresh = at(c->scratch, w->acc), *acc = c->acc ? c->acc : fresh;
     const bool first = !c->acc || c->first;
+    float *db = w->bias ? at(first ? acc : fresh, w->db) : NULL;
+    if (db)
+        memset(db, 0, (size_t)w->o * sizeof *db);
     few_wino_tiles x = tiles_of(w, c->scratch, w->c, c->in_type[0]),
                    y = tiles_of(w, c->scratch, w->o, c->in_type[1]);
     for (int64_t t = 0; t < w->tiles; t += w->block) {
         x.from = y.from = t;
         x.count = y.count = w->tiles - t < w->block ? w->tiles - t : w->block;
         simd->wino_input(&x, c->in[0], v);
-        simd->wino_grad(&y, c->in[1], dm);
+        simd->wino_grad(&y, c->in[1], dm, db);
         simd->wino_multiply_grad(du, v, x.stride, dm, y.stride, x.count, w->c, w->o, t == 0);
     }
     simd->wino_weights_grad(acc, du, w->c * w->o, first);
-    if (w->bias)
-        few_way_bias(c, w->o, at(acc, w->db), at(fresh, w->db));
+    if (db && !first)
+        simd->accumulate(at(acc, w->db), db, w->o);
     if (!c->acc && c->out[0]) {
         memset(c->out[0], 0, w->db);
         unpack(w, c, acc, c->out[0]);
+    }
+    if (!c->acc && db) {
+        memset(c->out[1], 0, (size_t)w->o * sizeof *db);
+        unpack_bias(w, c, db, c->out[1]);
     }
 }
 
@@ -265,7 +280,7 @@ static void finish(const few_cpu_call *c, float *const grad[FEW_MAX_OUT])
     if (grad[0])
         unpack(w, c, c->acc, grad[0]);
     if (grad[1])
-        c->simd->accumulate(grad[1], at(c->acc, w->db), w->o);
+        unpack_bias(w, c, at(c->acc, w->db), grad[1]);
 }
 
 static const few_way way = { run, finish, few_free };

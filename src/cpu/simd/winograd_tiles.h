@@ -264,7 +264,10 @@ INLINE void grad_tile(bool bf, const char *from, int64_t row, int64_t px, int64_
         }
 }
 
-INLINE void wino_grad_body(bool bf, const few_wino_tiles *t, const void *dy, float *dm)
+/* Where both transforms add up all four there is the sum of the tile's pixels. */
+enum { SUM = 1 * 6 + 1 };
+
+INLINE void wino_grad_body(bool bf, const few_wino_tiles *t, const void *dy, float *dm, float *db)
 {
     const int64_t px = pixel_bytes(bf, t), row = t->w * px;
     tile_at p = place_of(t, t->from);
@@ -277,16 +280,18 @@ INLINE void wino_grad_body(bool bf, const few_wino_tiles *t, const void *dy, flo
                 grad_tile(bf, from, row, px, 4, 4, to, t->stride);
             else
                 grad_tile(bf, from, row, px, rows, cols, to, t->stride);
+            for (int h = 0; db && h < PANEL; h += W)
+                store_w(db, c + h, load_w(db, c + h) + load_w(to, SUM * t->stride + h));
         }
     }
 }
 
-static void wino_grad(const few_wino_tiles *t, const void *dy, float *dm)
+static void wino_grad(const few_wino_tiles *t, const void *dy, float *dm, float *db)
 {
     if (t->bf)
-        wino_grad_body(true, t, dy, dm);
+        wino_grad_body(true, t, dy, dm, db);
     else
-        wino_grad_body(false, t, dy, dm);
+        wino_grad_body(false, t, dy, dm, db);
 }
 
 /* ---- products to pixels: A^T m A ------------------------------------------------------------*/
