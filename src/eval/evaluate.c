@@ -69,6 +69,34 @@ static few_status check_size(const few_features *f, int h, int w, int c, const c
     return FEW_OK;
 }
 
+/* n of a pack's images, the same ones every time: of every class as many as there are samples of it
+ * (labels are uniform), or all that it has, and any others for the rest. */
+static int64_t *choose(const few_pack *p, int64_t n)
+{
+    const few_pack_info *info = few_pack_get_info(p);
+    const int classes = info->has_labels ? info->n_classes : 0;
+    int64_t *chosen = few_calloc((size_t)n + 1, sizeof *chosen), taken = 0;
+    int64_t *left = few_calloc((size_t)classes + 1, sizeof *left);
+    bool *is_taken = few_calloc((size_t)info->count, sizeof *is_taken);
+    for (int c = 0; left && c < classes; c++)
+        left[c] = n / classes + (c < n % classes);
+    for (int pass = classes ? 0 : 1; chosen && left && is_taken && pass < 2; pass++)
+        for (int64_t i = 0; i < info->count && taken < n; i++) {
+            const int64_t k = (int64_t)few_random_permute(1, 0, (uint64_t)info->count, (uint64_t)i);
+            if (is_taken[k] || (pass == 0 && left[few_pack_label(p, k)]-- <= 0))
+                continue;
+            is_taken[k] = true;
+            chosen[taken++] = k;
+        }
+    if (!left || !is_taken) {
+        few_free(chosen);
+        chosen = NULL;
+    }
+    few_free(left);
+    few_free(is_taken);
+    return chosen;
+}
+
 few_status few_pack_moments(few_features *f, const few_pack *p, int64_t n, few_moments *out,
                             few_error *err)
 {
@@ -76,20 +104,23 @@ few_status few_pack_moments(few_features *f, const few_pack *p, int64_t n, few_m
     struct bench b;
     few_status st = FEW_OK;
     FEW_TRY(check_size(f, info->height, info->width, info->channels, "the pack", err));
-    FEW_TRY(bench_init(&b, f, err));
     if (n > info->count)
         n = info->count;
+    int64_t *chosen = choose(p, n);
+    if (!chosen)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a choice of images");
+    FEW_GOTO(bench_init(&b, f, err));
     for (int64_t at = 0; at < n && st == FEW_OK; at += GROUP) {
         const int64_t m = n - at < GROUP ? n - at : GROUP;
-        for (int64_t i = 0; i < m; i++) { /* the same choice every time, over all classes */
-            const uint64_t k = few_random_permute(1, 0, (uint64_t)info->count, (uint64_t)(at + i));
-            memcpy(b.bytes + i * b.pixels, few_pack_image(p, (int64_t)k), (size_t)b.pixels);
-        }
+        for (int64_t i = 0; i < m; i++)
+            memcpy(b.bytes + i * b.pixels, few_pack_image(p, chosen[at + i]), (size_t)b.pixels);
         st = add(&b, m, err);
     }
     if (st == FEW_OK)
         st = few_stats_finish(&b.stats, out, err);
     bench_free(&b);
+cleanup:
+    few_free(chosen);
     return st;
 }
 

@@ -36,7 +36,8 @@ typedef struct few_real {
     char hash[33]; /* of the test images */
 } few_real;
 
-/* train may be NULL. The floor is that of as many training images as there will be samples.
+/* train may be NULL. The floor is that of as many training images as there will be samples, and as
+ * many of each class.
  * Fails: FEW_EINVAL (sizes differ), FEW_ENOMEM. */
 few_status few_real_make(few_real *r, few_features *f, const few_pack *test, const few_pack *train,
                          int64_t samples, few_error *err);
@@ -47,7 +48,8 @@ void few_real_free(few_real *r);
 few_status few_evaluate(const few_net *net, few_features *f, const few_real *against,
                         const few_evaluation_options *o, few_evaluation *out, few_error *err);
 
-/* Mean and covariance of the features of (at most n, spread over) a pack's images. */
+/* Mean and covariance of the features of a pack's images: of n of them, the same number of every
+ * class as far as it has them, or of all where there are no more. */
 few_status few_pack_moments(few_features *f, const few_pack *p, int64_t n, few_moments *out,
                             few_error *err);
 

@@ -223,11 +223,10 @@ few_status few_quality_report(const char *path, const char *title, const char *c
                     "images, in a classifier trained on the training set; it is not FID. ",
                     (long long)e->samples, (long long)e->reference);
     if (isfinite(e->floor))
-        few_strbuf_addf(
-            &text,
-            "The floor, %.4f, is the distance of %lld training images from the same test "
-            "images. ",
-            e->floor, (long long)e->train);
+        few_strbuf_addf(&text,
+                        "The floor, %.4f, is the distance of %lld training images, as many of "
+                        "every class, from the same test images. ",
+                        e->floor, (long long)e->train);
     few_strbuf_addf(&text, "Test set %s, features %s, seed %llu.", e->reference_hash,
                     e->features_hash, (unsigned long long)rows[0].draw.seed);
     few_report_paragraph(&r, text.s);

@@ -285,6 +285,55 @@ static void a_figure_is_what_its_parts_say(void **state)
     few_pack_close(test);
 }
 
+/* Three classes of one grey each, most images of the first: as many of every class are chosen. */
+static void chosen_images_are_of_every_class(void **state)
+{
+    (void)state;
+    enum { CLASSES = 3, ALL = 96 };
+    static const int have[CLASSES] = { ALL - 10, 6, 4 };
+    static uint8_t grey[CLASSES * PIXELS];
+    few_error err = { 0 };
+    few_pack *train = make_pack("train.few", 1, 2), *p = NULL;
+    few_features_training o = { .epochs = 1, .batch = 32, .lr = 2e-3, .seed = 7, .workers = 1 };
+    few_features *f = train_features("f.safetensors", train, NULL, &o);
+    few_pack_writer *w = NULL;
+    const few_pack_plan plan = { SIDE, SIDE, 1, CLASSES, NULL, "made up", 0, NULL };
+    assert_int_equal(few_pack_writer_open(&w, temp_path("uneven.few"), &plan, &err), FEW_OK);
+    for (int c = 0; c < CLASSES; c++) {
+        memset(grey + c * PIXELS, 100 * c, PIXELS);
+        for (int i = 0; i < have[c]; i++)
+            assert_int_equal(few_pack_writer_add(w, grey + c * PIXELS, c, &err), FEW_OK);
+    }
+    assert_int_equal(few_pack_writer_commit(w, &err), FEW_OK);
+    assert_int_equal(few_pack_open(&p, temp_path("uneven.few"), &err), FEW_OK);
+    const int d = few_features_dim(f);
+    float *x = few_malloc((size_t)CLASSES * (size_t)d * sizeof *x);
+    assert_int_equal(few_features_compute(f, grey, CLASSES, x, &err), FEW_OK);
+    static const struct {
+        int n, of[CLASSES];
+    } want[] = { { 3, { 1, 1, 1 } },
+                 { 11, { 4, 4, 3 } },
+                 { 12, { 4, 4, 4 } },
+                 { ALL, { ALL - 10, 6, 4 } },
+                 { ALL + 1, { ALL - 10, 6, 4 } } };
+    for (size_t k = 0; k < FEW_COUNT(want); k++) {
+        few_moments m;
+        assert_int_equal(few_pack_moments(f, p, want[k].n, &m, &err), FEW_OK);
+        assert_int_equal(m.n, want[k].n < ALL ? want[k].n : ALL);
+        for (int a = 0; a < d; a++) {
+            double mean = 0;
+            for (int c = 0; c < CLASSES; c++)
+                mean += (double)x[c * d + a] * want[k].of[c] / (double)m.n;
+            assert_true(fabs(m.mu[a] - mean) < 1e-5 * (1 + fabs(mean)));
+        }
+        few_moments_free(&m);
+    }
+    few_free(x);
+    few_pack_close(p);
+    few_features_free(f);
+    few_pack_close(train);
+}
+
 static int stop_late(void *user, int64_t done, int64_t total)
 {
     (void)user;
@@ -405,6 +454,7 @@ int main(void)
         cmocka_unit_test(a_classifier_learns_and_comes_back),
         cmocka_unit_test(what_cannot_be_trained_or_read_is_refused),
         cmocka_unit_test(a_figure_is_what_its_parts_say),
+        cmocka_unit_test(chosen_images_are_of_every_class),
         cmocka_unit_test(a_stopped_evaluation_goes_on),
         cmocka_unit_test(sizes_must_agree),
     };
