@@ -72,6 +72,13 @@ INLINE void weights_from(const vf u[6], vf out[3])
     out[2] = t * (1.0f / 6) - s + u[5];
 }
 
+INLINE void store_six(float *to, int64_t apart, const vf v[6])
+{
+#pragma GCC unroll 6
+    for (int k = 0; k < 6; k++)
+        store_w(to, k * apart, v[k]);
+}
+
 /* ---- where tiles are ------------------------------------------------------------------------*/
 
 typedef struct tile_at {
@@ -161,13 +168,9 @@ INLINE void input_columns(bool bf, const band *b, const int64_t step[6], int64_t
             p[r] += step[r];
         }
         pixels_to(lo, out);
-#pragma GCC unroll 6
-        for (int r = 0; r < 6; r++)
-            store_w(u[r][s], 0, out[r]);
+        store_six(u[0][s], COLUMNS * PANEL, out);
         pixels_to(hi, out);
-#pragma GCC unroll 6
-        for (int r = 0; r < 6; r++)
-            store_w(u[r][s], W, out[r]);
+        store_six(u[0][s] + W, COLUMNS * PANEL, out);
     }
 }
 
@@ -185,9 +188,7 @@ INLINE void input_rows(columns u, int64_t n, float *v, int64_t stride, int64_t n
                 for (int s = 0; s < 6; s++)
                     d[s] = load_w(u[r][4 * k + s], half);
                 pixels_to(d, out);
-#pragma GCC unroll 6
-                for (int s = 0; s < 6; s++)
-                    store_w(to, s * stride + half, out[s]);
+                store_six(to + half, stride, out);
             }
     }
 }
@@ -241,13 +242,9 @@ INLINE void grad_tile(bool bf, const char *from, int64_t row, int64_t px, int64_
             hi[r] = q.hi;
         }
         gradients_to(lo, out);
-#pragma GCC unroll 6
-        for (int r = 0; r < 6; r++)
-            store_w(half[r][s], 0, out[r]);
+        store_six(half[0][s], 4 * PANEL, out);
         gradients_to(hi, out);
-#pragma GCC unroll 6
-        for (int r = 0; r < 6; r++)
-            store_w(half[r][s], W, out[r]);
+        store_six(half[0][s] + W, 4 * PANEL, out);
     }
 #pragma GCC unroll 1
     for (int r = 0; r < 6; r++, to += 6 * stride)
@@ -258,9 +255,7 @@ INLINE void grad_tile(bool bf, const char *from, int64_t row, int64_t px, int64_
             for (int s = 0; s < 4; s++)
                 d[s] = load_w(half[r][s], h);
             gradients_to(d, out);
-#pragma GCC unroll 6
-            for (int s = 0; s < 6; s++)
-                store_w(to, s * stride + h, out[s]);
+            store_six(to + h, stride, out);
         }
 }
 
