@@ -50,7 +50,7 @@ static const few_option table[] = {
     { "reference", FEW_OPT_STRING, offsetof(struct options, reference), NULL, 0, 0,
       "pack of test images; absent: the run's data.test, or runs/data/DATA-test.few", NULL },
     { "train", FEW_OPT_STRING, offsetof(struct options, train), NULL, 0, 0,
-      "pack of training images, for the floor; absent: as the reference", NULL },
+      "pack of training images, for the floor; absent: as the reference; none: no floor", NULL },
     { "report", FEW_OPT_STRING, offsetof(struct options, report), NULL, 0, 0,
       "write an HTML page with table, plot and samples", NULL },
     { "title", FEW_OPT_STRING, offsetof(struct options, title), NULL, 0, 0, "of that page", NULL },
@@ -167,7 +167,8 @@ static few_status open_references(struct evaluation *e, const char *first, few_e
     few_status st = test
                         ? few_pack_open(&e->test, test, err)
                         : few_fail(err, FEW_EINVAL, "--reference PACK is missing: the test images");
-    if (st == FEW_OK && train && few_is_file(train))
+    const bool asked = e->o->train && strcmp(e->o->train, "none") != 0;
+    if (st == FEW_OK && train && (asked || few_is_file(train)))
         st = few_pack_open(&e->train, train, err);
     if (st == FEW_OK)
         st = few_real_make(&e->reference, e->features, e->test, e->train, e->o->samples, err);

@@ -195,6 +195,7 @@ keys fd floor samples nfe images_per_second guidance set
 refused 1 "null class" "$fewstep" eval s --samples 8 --features f.safetensors --guidance 1
 ok "eval guided" "$fewstep" eval t --samples 8 --steps 4 --features f.safetensors --guidance 1 --json
 has out '"guidance": 1'
+refused 1 "cannot read" "$fewstep" eval s --samples 8 --features f.safetensors --train missing.few
 ok "report without a floor" "$fewstep" eval s --samples 8 --features f.safetensors --train none --report f.html
 ! grep -q 'The floor\|nan' f.html || { echo "FAIL a report without a floor tells it"; failed=1; }
 ok "inspect json" "$fewstep" inspect s --json
