@@ -7,7 +7,6 @@
 #include "base/alloc.h"
 #include "base/thread.h"
 #include "cpu/plan.h"
-#include "cpu/run.h"
 
 #include <string.h>
 
@@ -84,22 +83,20 @@ static void fold_plain(void *user, int thread)
     }
 }
 
-/* A parameter belongs to one thread, whichever nodes give its gradient. */
+/* A parameter's gradient is one tensor, so it belongs to one step, and a step to one thread. */
 static void fold_kept(void *user, int thread)
 {
     few_plan *p = user;
-    for (int k = 0; k < p->n_steps; k++) {
+    for (int k = 0, kept = 0; k < p->n_steps; k++) {
         const few_step *s = &p->step[k];
         float *grad[FEW_MAX_OUT] = { NULL };
-        int owner = -1;
-        for (int j = 0; j < s->node->n_out && s->acc_bytes; j++) {
+        if (!s->acc_bytes || kept++ % p->n_workers != thread)
+            continue;
+        for (int j = 0; j < s->node->n_out; j++) {
             const int q = param_of(p, s, j);
-            if (q < 0)
-                continue;
-            grad[j] = p->grad + p->g->sets[0]->v[q].offset;
-            owner = owner < 0 ? q % p->n_workers : owner;
+            grad[j] = q < 0 ? NULL : p->grad + p->g->sets[0]->v[q].offset;
         }
-        for (int w = 0; w < p->n_workers && owner == thread; w++) {
+        for (int w = 0; w < p->n_workers; w++) {
             few_cpu_call call = s->call[w];
             call.scratch = p->worker[thread].scratch;
             if (!p->worker[w].first)

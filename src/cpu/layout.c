@@ -209,3 +209,13 @@ few_status few_plan_layout(few_plan *p, const uint8_t *mark, few_error *err)
     few_free(it);
     return st;
 }
+
+void *few_plan_address(const few_plan *p, few_val v, int w)
+{
+    const few_slot *s = &p->slot[v];
+    if (s->place == FEW_PLACE_ARENA)
+        return p->worker[w].arena + s->offset;
+    if (s->place == FEW_PLACE_FIXED)
+        return p->fixed + s->offset;
+    return NULL;
+}

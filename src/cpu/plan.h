@@ -106,6 +106,8 @@ void few_plan_free_packs(few_plan *p);
 
 /* Give every tensor its place: types, aliases, in-place results, lives, arena offsets. */
 few_status few_plan_layout(few_plan *p, const uint8_t *mark, few_error *err);
+/* A tensor's bytes for worker w, where they never move; NULL for inputs, parameters, unused. */
+void *few_plan_address(const few_plan *p, few_val v, int w);
 
 /* As few_backend.roofline; and what FEW_TRACE asked for (trace.c). */
 double few_cpu_roofline(const few_plan *p, const few_rates *rates);

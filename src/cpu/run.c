@@ -9,16 +9,6 @@
 #include <omp.h>
 #include <string.h>
 
-void *few_plan_address(const few_plan *p, few_val v, int w)
-{
-    const few_slot *s = &p->slot[v];
-    if (s->place == FEW_PLACE_ARENA)
-        return p->worker[w].arena + s->offset;
-    if (s->place == FEW_PLACE_FIXED)
-        return p->fixed + s->offset;
-    return NULL;
-}
-
 /* ---- one node -------------------------------------------------------------------------------*/
 
 static void load(double *dst, const void *src, few_dtype t, int64_t n)

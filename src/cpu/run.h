@@ -12,8 +12,6 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
                            few_error *err);
 void few_cpu_release(few_plan *p);
 
-/* A tensor's bytes for worker w, where they never move; NULL for inputs, parameters, unused. */
-void *few_plan_address(const few_plan *p, few_val v, int w);
 /* Run one node for worker w. */
 void few_step_run(const few_step *s, int w);
 

@@ -137,7 +137,8 @@ few_val few_graph_out(const few_graph *g, few_val v, int k);
 void few_graph_output(few_graph *g, few_val v, const char *name);
 
 /* Append the gradient of sum(loss) with respect to every parameter of set 0 and mark those
- * gradients (tensor.grad_of). Gradients do not flow through few_stop_gradient nodes.
+ * gradients (tensor.grad_of): one tensor for each, whatever number of nodes reads the parameter.
+ * Gradients do not flow through few_stop_gradient nodes.
  * wrt: further tensors whose gradients are wanted, or NULL; their gradients (or FEW_NONE) go to
  * wrt_grad. */
 void few_graph_backward(few_graph *g, few_val loss, const few_val *wrt, int n_wrt,

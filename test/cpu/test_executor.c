@@ -324,9 +324,9 @@ static void few_ref_runs_the_references(void **state)
 /* ---- small graphs: aliases, in-place results, constants
  * ----------------------------------------*/
 
-/* Run a graph of inputs "x" [4,6] (and "y") by the plan and by reference: every named output and
- * every gradient must agree. */
-static void agree(few_graph *g, few_params *ps, const char *what)
+/* Run a graph of inputs "x" [4,6] (and "y") by the plan of some workers and by reference: every
+ * named output and every gradient must agree. */
+static void agree_by(int workers, few_graph *g, few_params *ps, const char *what)
 {
     few_error err = { 0 };
     few_plan *plan;
@@ -335,7 +335,7 @@ static void agree(few_graph *g, few_params *ps, const char *what)
     few_val val[16];
     if (few_graph_status(g, &err) != FEW_OK)
         fail_msg("%s: %s", what, err.text);
-    const few_plan_options o = { .precision = FEW_PRECISION_F32, .workers = 1 };
+    const few_plan_options o = { .precision = FEW_PRECISION_F32, .workers = workers };
     if (few_backend_cpu.compile(g, &o, &plan, &err) != FEW_OK)
         fail_msg("%s: %s", what, err.text);
     float *master = few_calloc((size_t)ps->count + 1, sizeof *master),
@@ -391,6 +391,11 @@ static void agree(few_graph *g, few_params *ps, const char *what)
     few_backend_cpu.release(plan);
     few_graph_clear(g);
     few_params_free(ps);
+}
+
+static void agree(few_graph *g, few_params *ps, const char *what)
+{
+    agree_by(1, g, ps, what);
 }
 
 struct small {
@@ -508,6 +513,18 @@ static void gradients_of_every_shape(void **state)
     y = few_add(g, few_silu(g, y), few_linear(g, few_affine(g, s.x, 2, 0), p, FEW_NONE, FEW_NONE));
     few_graph_backward(g, few_mean_square(g, y), NULL, 0, NULL);
     agree(g, &s.ps, "weights used twice");
+
+    g = start(&s);
+    q = few_graph_param(g, 0, "q", FEW_SHAPE(5), FEW_INIT_NORMAL, 1);
+    y = FEW_NONE;
+    for (int k = 0; k < 3; k++) {
+        p = few_graph_param(g, 0, (const char *[]){ "p0", "p1", "p2" }[k], FEW_SHAPE(5, 6),
+                            FEW_INIT_NORMAL, 1);
+        const few_val h = few_linear(g, s.x, p, q, FEW_NONE);
+        y = k == 0 ? h : few_add(g, few_silu(g, y), h);
+    }
+    few_graph_backward(g, few_mean_square(g, y), NULL, 0, NULL);
+    agree_by(2, g, &s.ps, "a bias used thrice");
 
     g = start(&s); /* the loss alone is wanted from a part that gradients go through, too */
     p = few_graph_param(g, 0, "p", FEW_SHAPE(4, 6), FEW_INIT_NORMAL, 1);
