@@ -90,10 +90,12 @@ static int pack(const struct options *o, int n, char **inputs)
     if (st != FEW_OK)
         return few_cli_fail(&err);
     if (few_cli_state.json)
-        few_cli_json(json_pack("{s:s, s:I, s:I}", "output", o->output, "packed",
-                               (json_int_t)r.packed, "skipped", (json_int_t)r.skipped));
+        few_cli_json(json_pack("{s:s, s:I, s:I, s:I}", "output", o->output, "packed",
+                               (json_int_t)r.packed, "tests", (json_int_t)r.tests, "skipped",
+                               (json_int_t)r.skipped));
     else
-        few_cli_say("%s: %" PRId64 " images%s", o->output, r.packed,
+        few_cli_say("%s: %" PRId64 " images%s%s", o->output, r.packed,
+                    r.tests ? ", the rest of them apart for tests" : "",
                     r.skipped ? ", some left out" : "");
     return FEW_EXIT_OK;
 }

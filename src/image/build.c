@@ -10,6 +10,7 @@
 #include "base/strbuf.h"
 #include "image/source.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -34,6 +35,8 @@ const few_option few_pack_option_list[] = {
       NULL },
     { "skip_bad", FEW_OPT_BOOL, AT(skip_bad), "no", 0, 0,
       "leave out and count what cannot be read, rather than stop", NULL },
+    { "test", FEW_OPT_DOUBLE, AT(test), "0", 0, 0.9,
+      "share of the images to keep apart, in a pack of their own: FILE-test.few", NULL },
     { "max_images", FEW_OPT_I64, AT(max_images), "0", 0, 2147483647, "stop after so many; 0: all",
       NULL },
     { .name = NULL },
@@ -53,8 +56,9 @@ struct build {
     int n_classes;
     const char **classes; /* [n_classes] or NULL; the strings belong to sources or options */
     few_strbuf source;    /* its description */
-    few_pack_writer *writer;
-    int h, w, c; /* of the first image */
+    few_pack_writer *writer, *test; /* test: of what is kept apart, or NULL */
+    int64_t good;                   /* images read */
+    int h, w, c;                    /* of the first image */
     char first[FEW_SOURCE_NAME];
     few_pack_report *report;
     int64_t seen, total;
@@ -248,12 +252,12 @@ static few_status transform(const struct build *b, few_image *im, few_error *err
     return o->pad > 0 ? few_image_pad(im, o->pad, o->pad, o->pad_value, err) : FEW_OK;
 }
 
-/* The first image decides the shape of the pack. */
-static few_status open_writer(struct build *b, const few_source_item *item, few_error *err)
+/* The first image decides the shape of the packs. */
+static few_status open_writers(struct build *b, const few_source_item *item, few_error *err)
 {
     const few_pack_options *o = b->o;
-    char text[3][80];
-    const char *transforms[4];
+    char text[4][80];
+    const char *transforms[5];
     few_pack_plan plan = { .height = item->image.h,
                            .width = item->image.w,
                            .channels = item->image.c,
@@ -272,6 +276,17 @@ static few_status open_writer(struct build *b, const few_source_item *item, few_
     if (o->pad > 0) {
         snprintf(text[2], sizeof text[2], "pad to %d x %d with %d", o->pad, o->pad, o->pad_value);
         transforms[plan.n_transforms++] = text[2];
+    }
+    if (o->test > 0) {
+        snprintf(text[3], sizeof text[3], "a share of %g kept apart for tests", o->test);
+        transforms[plan.n_transforms++] = text[3];
+        char *path = few_pack_beside(b->output, "-test.few");
+        if (!path)
+            return no_memory(err);
+        const few_status st = few_pack_writer_open(&b->test, path, &plan, err);
+        few_free(path);
+        if (st != FEW_OK)
+            return st;
     }
     if (o->flip)
         transforms[plan.n_transforms++] = "mirrored copies";
@@ -295,9 +310,21 @@ static few_status check_shape(const struct build *b, const few_image *im, few_er
     return FEW_OK;
 }
 
+/* Whether the next image is kept apart: shares are even, so every class gives its own. */
+static bool kept_apart(struct build *b)
+{
+    const double share = b->o->test;
+    const int64_t k = b->good++;
+    return floor((double)(k + 1) * share) > floor((double)k * share);
+}
+
 /* Write the image and, when asked, its mirror image. A failure here ends the build. */
 static few_status store(struct build *b, few_image *im, int label, few_error *err)
 {
+    if (kept_apart(b)) {
+        b->report->tests++;
+        return few_pack_writer_add(b->test, im->pixels, label, err);
+    }
     for (int copy = 0; copy <= b->o->flip; copy++) {
         if (b->o->max_images > 0 && b->report->packed == b->o->max_images)
             break;
@@ -329,7 +356,7 @@ static few_status one_image(struct build *b, const struct input *in, few_error *
         return skip(b, item.name, 1, st, &why, err);
     }
     if (!b->writer)
-        FEW_GOTO(open_writer(b, &item, err));
+        FEW_GOTO(open_writers(b, &item, err));
     st = store(b, &item.image, in->map && item.label >= 0 ? in->map[item.label] : item.label, err);
 cleanup:
     few_image_clear(&item.image);
@@ -357,6 +384,9 @@ static few_status all_images(struct build *b, few_error *err)
     if (b->report->packed == 0)
         return few_fail(err, FEW_EFORMAT, "no image could be read; the first: %s",
                         b->report->n_bad ? b->report->bad[0] : "there is none");
+    if (b->test && b->report->tests == 0)
+        return few_fail(err, FEW_EINVAL, "a share of %g of %lld images is none", b->o->test,
+                        (long long)b->good);
     if (b->progress && b->progress(b->user, b->seen, b->total))
         return few_fail(err, FEW_ECANCELED, "packing was canceled");
     return FEW_OK;
@@ -384,10 +414,16 @@ few_status few_pack_build(const char *const *inputs, int n_inputs, const few_pac
     FEW_GOTO(open_inputs(&b, inputs, n_inputs, err));
     FEW_GOTO(agree_on_classes(&b, err));
     FEW_GOTO(all_images(&b, err));
+    if (b.test)
+        st = few_pack_writer_commit(b.test, err);
+    b.test = NULL;
+    if (st != FEW_OK)
+        goto cleanup;
     st = few_pack_writer_commit(b.writer, err);
     b.writer = NULL;
 cleanup:
     few_pack_writer_abandon(b.writer);
+    few_pack_writer_abandon(b.test);
     for (int i = 0; b.inputs && i < b.n_inputs; i++) {
         few_source_close(b.inputs[i].source);
         few_free(b.inputs[i].map);

@@ -12,6 +12,7 @@
 #include "image/catalog.h"
 #include "image/pack_file.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct few_pack {
@@ -283,4 +284,14 @@ few_status few_pack_verify(const few_pack *p, few_error *err)
                         "'%s' is damaged: the checksum of its %s is wrong; pack the data again",
                         p->name, what);
     return FEW_OK;
+}
+
+char *few_pack_beside(const char *pack, const char *suffix)
+{
+    const size_t n = strlen(pack), end = n > 4 && !strcmp(pack + n - 4, ".few") ? n - 4 : n,
+                 room = n + strlen(suffix) + 1;
+    char *path = few_malloc(room);
+    if (path)
+        snprintf(path, room, "%.*s%s", (int)end, pack, suffix);
+    return path;
 }

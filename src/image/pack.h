@@ -50,6 +50,10 @@ few_status few_pack_open_memory(few_pack **out, const char *name, const void *da
                                 few_error *err);
 void few_pack_close(few_pack *p);
 
+/* "DIR/NAME" and `suffix` for a pack "DIR/NAME.few": where what belongs to it is by default,
+ * "-test.few" and "-features.safetensors". few_malloc'ed; NULL when out of memory. */
+char *few_pack_beside(const char *pack, const char *suffix);
+
 const few_pack_info *few_pack_get_info(const few_pack *p);
 /* Image i [H,W,C], 0 <= i < count, in the map; and its class, or -1 without labels. */
 const uint8_t *few_pack_image(const few_pack *p, int64_t i);
@@ -93,6 +97,7 @@ typedef struct few_pack_options {
     int pad_value;      /* 0 black ... 255 white; for fit, too */
     bool flip;          /* store each image a second time, left and right exchanged */
     bool skip_bad;      /* leave out what cannot be read, rather than refuse everything */
+    double test;        /* share that goes to a second pack, "-test.few" beside the first; 0: none */
     int64_t max_images; /* 0: all */
 } few_pack_options;
 
@@ -101,7 +106,7 @@ extern const few_option few_pack_option_list[];
 #define FEW_PACK_FIRST_BAD 8
 
 typedef struct few_pack_report {
-    int64_t packed, skipped;
+    int64_t packed, tests, skipped; /* tests: in the second pack, never mirrored */
     int n_bad;
     char bad[FEW_PACK_FIRST_BAD][512]; /* the first ones skipped: "name: reason" */
 } few_pack_report;
@@ -113,7 +118,7 @@ typedef struct few_pack_report {
  * progress  called now and then with images done and the expected total; non-zero cancels.
  * report    filled as far as it got, also on failure; may be NULL.
  * Fails: FEW_EINVAL, FEW_ENOTFOUND, FEW_EIO, FEW_EFORMAT, FEW_EUNSUPPORTED, FEW_ENOMEM,
- * FEW_ECANCELED. `output` is then as it was. */
+ * FEW_ECANCELED. `output` is then as it was; a second pack is in its place before the first. */
 few_status few_pack_build(const char *const *inputs, int n_inputs, const few_pack_options *options,
                           const char *output, few_progress_fn progress, void *user,
                           few_pack_report *report, few_error *err);

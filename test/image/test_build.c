@@ -195,6 +195,46 @@ static void test_transforms(void **state)
     few_pack_close(p);
 }
 
+/* Every fifth image goes to a pack of its own, of the same classes and never mirrored. */
+static void test_kept_apart(void **state)
+{
+    (void)state;
+    const bytes im = idx_images(12, 4, 4), la = idx_labels(12);
+    put_file("k-images-idx3-ubyte", im.p, im.n);
+    put_file("k-labels-idx1-ubyte", la.p, la.n);
+    free(im.p);
+    free(la.p);
+    few_pack_report r;
+    few_error why = { 0 };
+    few_pack *p, *test;
+    assert_ok(build("k-images-idx3-ubyte", "test=0.2 flip=yes", &r, err));
+    assert_int_equal(r.packed, 20);
+    assert_int_equal(r.tests, 2);
+    assert_ok(few_pack_open(&p, in_folder("out.few"), err));
+    assert_ok(few_pack_open(&test, in_folder("out-test.few"), err));
+    assert_int_equal(few_pack_get_info(p)->count, 20);
+    assert_int_equal(few_pack_get_info(test)->count, 2);
+    assert_int_equal(few_pack_get_info(test)->n_classes, few_pack_get_info(p)->n_classes);
+    for (int i = 0, at = 0; i < 12; i++)
+        if (i % 5 == 4) {
+            expect_image(test, i / 5, i, few_pack_label(test, i / 5));
+        } else {
+            expect_image(p, at, i, few_pack_label(p, at));
+            at += 2;
+        }
+    few_pack_close(p);
+    few_pack_close(test);
+    remove(in_folder("out.few"));
+    assert_int_equal(build("k-images-idx3-ubyte", "test=0.05", NULL, &why), FEW_EINVAL);
+    assert_contains(why.text, "0.05 of 12 images is none");
+    assert_int_equal(access(in_folder("out.few"), F_OK), -1);
+    char *beside = few_pack_beside("a.b/c.few", "-test.few"), *other = few_pack_beside("few", "-x");
+    assert_string_equal(beside, "a.b/c-test.few");
+    assert_string_equal(other, "few-x");
+    few_free(beside);
+    few_free(other);
+}
+
 static void test_class_names(void **state)
 {
     (void)state;
@@ -660,6 +700,7 @@ int main(void)
         cmocka_unit_test(test_folder_to_pack),
         cmocka_unit_test(test_same_data_same_hash),
         cmocka_unit_test(test_transforms),
+        cmocka_unit_test(test_kept_apart),
         cmocka_unit_test(test_class_names),
         cmocka_unit_test(test_inputs_are_joined),
         cmocka_unit_test(test_cancel),
