@@ -90,14 +90,14 @@ typedef struct few_pack_options {
     char *source; /* kind of source by name; absent: recognised */
     char *labels; /* a file with labels for idx and npy; absent: found by name (idx) */
     few_strings class_names;
-    char *color;        /* "auto": as the first image; "grey", "rgb" */
-    int size;           /* resize to size x size; 0: keep */
-    char *resize;       /* "crop" the centre square, "stretch", "fit" all and fill the rest */
-    int pad;            /* then pad to pad x pad; 0: no */
-    int pad_value;      /* 0 black ... 255 white; for fit, too */
-    bool flip;          /* store each image a second time, left and right exchanged */
-    bool skip_bad;      /* leave out what cannot be read, rather than refuse everything */
-    double test;        /* share that goes to a second pack, "-test.few" beside the first; 0: none */
+    char *color;   /* "auto": as the first image; "grey", "rgb" */
+    int size;      /* resize to size x size; 0: keep */
+    char *resize;  /* "crop" the centre square, "stretch", "fit" all and fill the rest */
+    int pad;       /* then pad to pad x pad; 0: no */
+    int pad_value; /* 0 black ... 255 white; for fit, too */
+    bool flip;     /* store each image a second time, left and right exchanged */
+    bool skip_bad; /* leave out what cannot be read, rather than refuse everything */
+    double test;   /* share that goes to a second pack, "-test.few" beside the first; 0: none */
     int64_t max_images; /* 0: all */
 } few_pack_options;
 

@@ -195,15 +195,24 @@ static void test_transforms(void **state)
     few_pack_close(p);
 }
 
+/* NAME-images-idx3-ubyte and its labels, n images of 4x4. */
+static void put_idx(const char *name, int n)
+{
+    char file[64];
+    const bytes im = idx_images(n, 4, 4), la = idx_labels(n);
+    snprintf(file, sizeof file, "%s-images-idx3-ubyte", name);
+    put_file(file, im.p, im.n);
+    snprintf(file, sizeof file, "%s-labels-idx1-ubyte", name);
+    put_file(file, la.p, la.n);
+    free(im.p);
+    free(la.p);
+}
+
 /* Every fifth image goes to a pack of its own, of the same classes and never mirrored. */
 static void test_kept_apart(void **state)
 {
     (void)state;
-    const bytes im = idx_images(12, 4, 4), la = idx_labels(12);
-    put_file("k-images-idx3-ubyte", im.p, im.n);
-    put_file("k-labels-idx1-ubyte", la.p, la.n);
-    free(im.p);
-    free(la.p);
+    put_idx("k", 12);
     few_pack_report r;
     few_error why = { 0 };
     few_pack *p, *test;
@@ -238,11 +247,7 @@ static void test_kept_apart(void **state)
 static void test_class_names(void **state)
 {
     (void)state;
-    const bytes im = idx_images(4, 4, 4), la = idx_labels(4);
-    put_file("n-images-idx3-ubyte", im.p, im.n);
-    put_file("n-labels-idx1-ubyte", la.p, la.n);
-    free(im.p);
-    free(la.p);
+    put_idx("n", 4);
     few_pack *p = build_ok("n-images-idx3-ubyte", "", 4);
     assert_string_equal(few_pack_get_info(p)->classes[2].name, "2");
     assert_int_equal(few_pack_get_info(p)->classes[0].count, 2);
