@@ -46,9 +46,10 @@ static const few_option table[] = {
     { "from", FEW_OPT_DOUBLE, offsetof(struct options, from), "1", 0, 1,
       "time to start at: one the sampler stops at, with --noise the noisy images there", NULL },
     { "features", FEW_OPT_STRING, offsetof(struct options, features), NULL, 0, 0,
-      "feature network; absent: pretrained/DATA-features.safetensors", NULL },
+      "feature network; absent: pretrained/DATA-features.safetensors, or PACK-features.safetensors",
+      NULL },
     { "reference", FEW_OPT_STRING, offsetof(struct options, reference), NULL, 0, 0,
-      "pack of test images; absent: the run's data.test, or runs/data/DATA-test.few", NULL },
+      "pack of test images; absent: the run's data.test, or PACK-test.few", NULL },
     { "train", FEW_OPT_STRING, offsetof(struct options, train), NULL, 0, 0,
       "pack of training images, for the floor; absent: as the reference; none: no floor", NULL },
     { "report", FEW_OPT_STRING, offsetof(struct options, report), NULL, 0, 0,
@@ -67,7 +68,8 @@ static const few_option table[] = {
     { .name = NULL },
 };
 
-/* A path from an option, else from the run's configuration, else by the data's name. */
+/* A path from an option, else from the run's configuration (or beside its pack), else by the data's
+ * name. */
 static char *find_pack(const char *given, const char *run, bool test, const char *data)
 {
     few_error ignored;
@@ -79,7 +81,9 @@ static char *find_pack(const char *given, const char *run, bool test, const char
     few_config c;
     if (file && few_config_load(&c, file, NULL, &ignored) == FEW_OK) {
         const char *in = test ? c.data.test : c.data.path;
-        found = in ? few_strdup(in) : NULL;
+        found = in                    ? few_strdup(in)
+                : test && c.data.path ? few_pack_beside(c.data.path, "-test.few")
+                                      : NULL;
         few_config_clear(&c);
     }
     few_free(file);
@@ -158,15 +162,17 @@ struct evaluation {
 static few_status open_references(struct evaluation *e, const char *first, few_error *err)
 {
     const char *data = e->net[0].spec.data_name;
-    char features[512];
-    snprintf(features, sizeof features, "pretrained/%s-features.safetensors", data ? data : "");
-    FEW_TRY(few_features_load(e->o->features ? e->o->features : features, e->o->threads,
-                              &e->features, err));
     char *test = find_pack(e->o->reference, first, true, data);
     char *train = find_pack(e->o->train, first, false, data);
-    few_status st = test
-                        ? few_pack_open(&e->test, test, err)
-                        : few_fail(err, FEW_EINVAL, "--reference PACK is missing: the test images");
+    few_status st =
+        few_features_find(e->o->features, data, train, e->o->threads, &e->features, err);
+    if (st == FEW_OK && !e->o->reference && !(test && few_is_file(test)))
+        st = few_fail(err, FEW_ENOTFOUND,
+                      "there are no test images%s%s%s: --reference PACK names some, 'fewstep data "
+                      "pack --test 0.1' keeps some apart",
+                      test ? " at '" : "", test ? test : "", test ? "'" : "");
+    if (st == FEW_OK)
+        st = few_pack_open(&e->test, test, err);
     const bool asked = e->o->train && strcmp(e->o->train, "none") != 0;
     if (st == FEW_OK && train && (asked || few_is_file(train)))
         st = few_pack_open(&e->train, train, err);
@@ -397,19 +403,17 @@ static int run(const void *options, int n_args, char **args)
 const few_command few_command_eval = {
     .name = "eval",
     .help = "measure the quality of checkpoints",
-    .usage = "eval RUN_OR_FILE... [OPTIONS]\n       fewstep eval features PACK --reference TEST -o "
-             "FILE\n"
+    .usage = "eval RUN_OR_FILE... [OPTIONS]\n"
+             "       fewstep eval features PACK [--reference TEST] [-o FILE]\n"
              "       fewstep eval xvar RUN_OR_FILE -o FILE",
     .more =
-        "Several checkpoints make a table and, with --report, one page. The second form trains "
-        "the\n"
-        "small classifier in whose features the distance is taken. The third measures how far a\n"
-        "diffusion model's prediction is from the data, by time, and writes a copy of it with "
-        "that\n"
-        "table, for aDDIM (--sampler addim --set x_var=table).\n"
-        "An evaluation that is stopped or killed goes on where it was (to the last minute) when "
-        "it\n"
-        "is asked for again; it is kept in $XDG_CACHE_HOME/fewstep (~/.cache/fewstep) until "
+        "Several checkpoints make a table and, with --report, one page. The second form trains\n"
+        "the small classifier in whose features the distance is taken, by default into\n"
+        "PACK-features.safetensors; without classes it learns how images are turned. The third\n"
+        "measures how far a diffusion model's prediction is from the data, by time, and writes\n"
+        "a copy of it with that table, for aDDIM (--sampler addim --set x_var=table).\n"
+        "An evaluation that is stopped or killed goes on where it was (to the last minute) when\n"
+        "it is asked for again; it is kept in $XDG_CACHE_HOME/fewstep (~/.cache/fewstep) until\n"
         "then.\n",
     .options = table,
     .options_size = sizeof(struct options),

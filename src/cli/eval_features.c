@@ -1,5 +1,7 @@
 #include "cli/eval_parts.h"
 
+#include "base/alloc.h"
+#include "base/file.h"
 #include "cli/command.h"
 #include "cli/progress.h"
 
@@ -11,6 +13,8 @@ int few_cli_eval_features(const char *pack, const char *reference, const char *o
 {
     few_error err = { 0 };
     few_pack *train = NULL, *test = NULL;
+    char *beside = few_pack_beside(pack, "-features.safetensors"),
+         *test_beside = few_pack_beside(pack, "-test.few");
     few_progress bar;
     const few_progress_sink sink = few_progress_stderr(few_cli_state.quiet);
     t->progress = few_cli_eval_progress;
@@ -20,13 +24,14 @@ int few_cli_eval_features(const char *pack, const char *reference, const char *o
     snprintf(name, sizeof name, "%s", base ? base + 1 : pack);
     if (strrchr(name, '.'))
         *strrchr(name, '.') = 0;
-    if (!output) {
-        few_fail(&err, FEW_EINVAL, "-o FILE is missing: where to write the feature network");
-        few_cli_fail(&err);
-        return FEW_EXIT_USAGE;
-    }
+    few_status st = beside && test_beside ? FEW_OK : few_fail(&err, FEW_ENOMEM, "out of memory");
+    if (!output)
+        output = beside;
+    if (!reference && st == FEW_OK && few_is_file(test_beside))
+        reference = test_beside;
     few_progress_begin(&bar, &sink, "features", 1, "it");
-    few_status st = few_pack_open(&train, pack, &err);
+    if (st == FEW_OK)
+        st = few_pack_open(&train, pack, &err);
     if (st == FEW_OK && reference)
         st = few_pack_open(&test, reference, &err);
     const int64_t images = st == FEW_OK ? few_pack_get_info(train)->count : 0;
@@ -36,15 +41,21 @@ int few_cli_eval_features(const char *pack, const char *reference, const char *o
         st = few_features_train(train, test, name, output, t, &err);
     few_progress_end(&bar);
     if (st == FEW_OK && few_cli_state.json)
-        few_cli_json(json_pack("{s:s, s:f, s:f}", "output", output, "loss", t->loss, "accuracy",
+        few_cli_json(json_pack("{s:s, s:s, s:f, s:f}", "output", output, "task",
+                               t->turns ? "turns" : "classes", "loss", t->loss, "accuracy",
                                t->accuracy));
     else if (st == FEW_OK && t->accuracy >= 0)
-        printf("%s: accuracy %.2f %% on the test images\n", output, 100 * t->accuracy);
+        printf("%s: %s of %.2f %% of the test images\n", output,
+               t->turns ? "without classes, it tells the turn" : "it tells the class",
+               100 * t->accuracy);
     else if (st == FEW_OK)
         printf("%s: loss %.4f\n", output, t->loss);
     few_pack_close(train);
     few_pack_close(test);
-    if (st == FEW_ECANCELED && few_cli_signal())
-        return 128 + few_cli_signal();
-    return st == FEW_OK ? FEW_EXIT_OK : few_cli_fail(&err);
+    const int code = st == FEW_OK                              ? FEW_EXIT_OK
+                     : st == FEW_ECANCELED && few_cli_signal() ? 128 + few_cli_signal()
+                                                               : few_cli_fail(&err);
+    few_free(beside);
+    few_free(test_beside);
+    return code;
 }

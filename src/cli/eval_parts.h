@@ -5,8 +5,8 @@
 #include "eval/features.h"
 #include "eval/x_error.h"
 
-/* Train the classifier in whose features distances are taken on `pack`, into `output`; `reference`,
- * which may be NULL, tells its accuracy. */
+/* Train the classifier in whose features distances are taken on `pack`, into `output` (NULL: beside
+ * it); `reference` (NULL: the test images beside it, if any) tells its accuracy. */
 int few_cli_eval_features(const char *pack, const char *reference, const char *output,
                           few_features_training *t);
 /* Measure `model`'s errors by time on the images of `pack`, write a copy with the table to

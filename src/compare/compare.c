@@ -158,7 +158,6 @@ static few_status check_cells(few_compare *c, few_error *err)
 few_status few_compare_open(few_compare *c, const char *recipe_path, const char *folder, bool quick,
                             int threads, few_error *err)
 {
-    char features[512];
     few_status st = FEW_OK;
     memset(c, 0, sizeof *c);
     c->recipe_path = recipe_path;
@@ -171,10 +170,8 @@ few_status few_compare_open(few_compare *c, const char *recipe_path, const char 
                       c->recipe.teacher);
         goto cleanup;
     }
-    snprintf(features, sizeof features, "pretrained/%s-features.safetensors",
-             c->teacher.spec.data_name ? c->teacher.spec.data_name : "");
-    FEW_GOTO(few_features_load(c->recipe.features ? c->recipe.features : features, threads,
-                               &c->features, err));
+    FEW_GOTO(few_features_find(c->recipe.features, c->teacher.spec.data_name, c->recipe.data,
+                               threads, &c->features, err));
     FEW_GOTO(few_pack_open(&c->test, c->recipe.test, err));
     FEW_GOTO(few_pack_open(&c->train, c->recipe.data, err));
     FEW_GOTO(few_cells_make(&c->recipe, &c->cells, &c->n_cells, err));

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/yaml.h"
+#include "image/pack.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -131,9 +132,8 @@ static few_status complete(few_compare_recipe *r, const char *file, few_error *e
 {
     if (!r->teacher)
         return few_fail(err, FEW_ECONFIG, "%s: 'teacher' is missing: a checkpoint or a run", file);
-    if (!r->data || !r->test)
-        return few_fail(err, FEW_ECONFIG, "%s: '%s' is missing: a pack", file,
-                        r->data ? "test" : "data");
+    if (!r->data)
+        return few_fail(err, FEW_ECONFIG, "%s: 'data' is missing: a pack", file);
     if (r->seeds.n < 1 || r->n_students + r->n_samplers < 1)
         return few_fail(err, FEW_ECONFIG, "%s: there is nothing to compare: no %s", file,
                         r->seeds.n < 1 ? "seeds" : "students and no samplers");
@@ -141,7 +141,7 @@ static few_status complete(few_compare_recipe *r, const char *file, few_error *e
         if (!r->students[k].config)
             return few_fail(err, FEW_ECONFIG, "%s: student '%s' has no 'config'", file,
                             r->students[k].label);
-    bool ok = true;
+    bool ok = r->test || (r->test = few_pack_beside(r->data, "-test.few"));
     for (int k = 0; k < r->n_students; k++)
         ok &= r->students[k].row || (r->students[k].row = few_strdup(r->students[k].label));
     for (int k = 0; k < r->n_samplers; k++) {

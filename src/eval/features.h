@@ -1,5 +1,6 @@
-/* Features of images by a small classifier trained on the data set itself: a measure of quality
- * that needs no download. Figures made with it are called FD-<data set>, never FID. */
+/* Features of images by a small classifier trained on the data set itself, labelled or not: a
+ * measure of quality that needs no download. Figures made with it are called FD-<data set>, never
+ * FID. */
 #ifndef FEW_EVAL_FEATURES_H
 #define FEW_EVAL_FEATURES_H
 
@@ -11,6 +12,11 @@ typedef struct few_features few_features;
 /* Load a feature network. workers 0: every core. Always f32, so that figures agree between
  * machines. Fails: FEW_EFORMAT, FEW_EIO, FEW_ENOTFOUND, FEW_ENOMEM. */
 few_status few_features_load(const char *path, int workers, few_features **out, few_error *err);
+/* The one at `given`; when that is NULL the one of data `name`,
+ * "pretrained/NAME-features.safetensors", or the one beside its `pack` (few_pack_beside); either
+ * may be NULL. Fails: FEW_ENOTFOUND, saying how to make one, and as few_features_load. */
+few_status few_features_find(const char *given, const char *name, const char *pack, int workers,
+                             few_features **out, few_error *err);
 void few_features_free(few_features *f);
 
 /* images [n,h,w,c] u8 -> out [n,dim]. */
@@ -30,11 +36,12 @@ typedef struct few_features_training {
     few_progress_fn progress; /* steps done, steps in all; non-zero cancels */
     void *user;
     double loss, accuracy; /* out: last epoch's loss; accuracy on the test pack, or -1 without */
+    bool turns;            /* out: it learnt how images are turned, for there were no classes */
 } few_features_training;
 
-/* Train the classifier on a labelled pack and write it to `path`. test may be NULL. name: of the
- * data set. Fails: FEW_ECONFIG (no labels, odd size), FEW_ECANCELED, FEW_EDIVERGED, and as writing.
- */
+/* Train the classifier on a pack, labelled or not (features_train.c), and write it to `path`. test
+ * may be NULL. name: of the data set. Fails: FEW_ECONFIG (odd size, fewer images than a batch),
+ * FEW_ECANCELED, FEW_EDIVERGED, and as writing. */
 few_status few_features_train(const few_pack *train, const few_pack *test, const char *name,
                               const char *path, few_features_training *o, few_error *err);
 

@@ -148,3 +148,15 @@ void few_flip_pixels(uint8_t *dst, const uint8_t *src, int h, int w, int c)
         for (int x = w; x-- > 0; dst += c)
             memcpy(dst, src + (size_t)x * (size_t)c, (size_t)c);
 }
+
+void few_turn_pixels(uint8_t *dst, const uint8_t *src, int h, int w, int c, int quarters)
+{
+    /* From where in src each row and each pixel of dst comes, in pixels. */
+    const int64_t first[4] = { 0, w - 1, (int64_t)h * w - 1, (int64_t)(h - 1) * w };
+    const int64_t down[4] = { w, -1, -w, 1 }, right[4] = { 1, w, -1, -w };
+    const int rows = quarters % 2 ? w : h, columns = quarters % 2 ? h : w;
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < columns; x++, dst += c)
+            memcpy(dst, src + (first[quarters] + y * down[quarters] + x * right[quarters]) * c,
+                   (size_t)c);
+}

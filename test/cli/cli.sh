@@ -196,6 +196,20 @@ refused 1 "null class" "$fewstep" eval s --samples 8 --features f.safetensors --
 ok "eval guided" "$fewstep" eval t --samples 8 --steps 4 --features f.safetensors --guidance 1 --json
 has out '"guidance": 1'
 refused 1 "cannot read" "$fewstep" eval s --samples 8 --features f.safetensors --train missing.few
+# Images without labels: some kept apart, features by turns, and everything found beside the pack.
+cp train-images-idx3-ubyte own-images-idx3-ubyte
+ok "keep some apart" "$fewstep" data pack own-images-idx3-ubyte --test 0.25 -o own.few
+ok "those are a pack" "$fewstep" data info own-test.few --verify
+has out unlabelled
+sed 's/ path: d.few, test: d.few/ path: own.few/' c.yaml >own.yaml
+ok "train on one's own" "$fewstep" train own.yaml -o own --set train.steps=1,train.sample_every=0
+refused 1 "'fewstep eval features own.few' makes one" "$fewstep" eval own --samples 8 --steps 2
+ok "features without labels" "$fewstep" eval features own.few --epochs 1 --json
+has out '"task": "turns"'
+ok "eval with what is beside" "$fewstep" eval own --samples 8 --steps 2
+has out "FD-own: 8 samples"
+mv own-test.few moved.few
+refused 1 "at 'own-test.few'" "$fewstep" eval own --samples 8 --steps 2
 ok "report without a floor" "$fewstep" eval s --samples 8 --features f.safetensors --train none --report f.html
 ! grep -q 'The floor\|nan' f.html || { echo "FAIL a report without a floor tells it"; failed=1; }
 ok "inspect json" "$fewstep" inspect s --json

@@ -120,6 +120,28 @@ static void test_flip(void **state)
     }
 }
 
+/* A quarter counter-clockwise takes the last column to the first row; four give the image back. */
+static void test_turn(void **state)
+{
+    (void)state;
+    enum { H = 2, W = 3, C = 2, N = H * W * C };
+    uint8_t src[N], to[4][N], again[N];
+    for (int i = 0; i < N; i++)
+        src[i] = (uint8_t)(10 * (i / C) + i % C);
+    for (int q = 0; q < 4; q++)
+        few_turn_pixels(to[q], src, H, W, C, q);
+    assert_memory_equal(to[0], src, N);
+    const int once[] = { 2, 5, 1, 4, 0, 3 }, twice[] = { 5, 4, 3, 2, 1, 0 };
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(to[1][i], 10 * once[i / C] + i % C);
+        assert_int_equal(to[2][i], 10 * twice[i / C] + i % C);
+    }
+    few_turn_pixels(again, to[3], W, H, C, 1);
+    assert_memory_equal(again, src, N);
+    few_turn_pixels(again, to[1], W, H, C, 2);
+    assert_memory_equal(again, to[3], N);
+}
+
 static void test_channels(void **state)
 {
     (void)state;
@@ -248,6 +270,7 @@ int main(void)
         cmocka_unit_test(test_resize_keeps_what_it_should),
         cmocka_unit_test(test_crop_and_pad),
         cmocka_unit_test(test_flip),
+        cmocka_unit_test(test_turn),
         cmocka_unit_test(test_channels),
         cmocka_unit_test(test_bytes_and_floats),
         cmocka_unit_test(test_sheet),
