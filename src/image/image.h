@@ -55,8 +55,8 @@ void few_image_flip(few_image *im);
 
 /* dst [h,w,c] = src mirrored left to right; they must not overlap. */
 void few_flip_pixels(uint8_t *dst, const uint8_t *src, int h, int w, int c);
-/* dst = src [h,w,c] turned counter-clockwise by 0 to 3 quarters: [w,h,c] when that is odd. They must
- * not overlap. */
+/* dst = src [h,w,c] turned counter-clockwise by 0 to 3 quarters: [w,h,c] when that is odd. They
+ * must not overlap. */
 void few_turn_pixels(uint8_t *dst, const uint8_t *src, int h, int w, int c, int quarters);
 
 /* round(127.5 (x + 1)), clamped to 0..255; not-a-number gives 0. */
