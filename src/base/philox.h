@@ -19,7 +19,7 @@ enum {
     FEW_RNG_LABEL = 5,    /* label dropout, drawn labels */
     FEW_RNG_INIT = 6,     /* initial weights */
     FEW_RNG_STEP = 7,     /* fresh noise inside a sampler */
-    FEW_RNG_TURN = 8,     /* quarters an image is turned by */
+    FEW_RNG_LESSON = 8,   /* what an image without a class is made into */
     FEW_RNG_DROPOUT = 256 /* + layer */
 };
 

@@ -409,9 +409,10 @@ const few_command few_command_eval = {
     .more =
         "Several checkpoints make a table and, with --report, one page. The second form trains\n"
         "the small classifier in whose features the distance is taken, by default into\n"
-        "PACK-features.safetensors; without classes it learns how images are turned. The third\n"
-        "measures how far a diffusion model's prediction is from the data, by time, and writes\n"
-        "a copy of it with that table, for aDDIM (--sampler addim --set x_var=table).\n"
+        "PACK-features.safetensors; without classes it learns to tell turned and blurred images.\n"
+        "The third measures how far a diffusion model's prediction is from the data, by\n"
+        "time, and writes a copy of it with that table, for aDDIM (--sampler addim --set\n"
+        "x_var=table).\n"
         "An evaluation that is stopped or killed goes on where it was (to the last minute) when\n"
         "it is asked for again; it is kept in $XDG_CACHE_HOME/fewstep (~/.cache/fewstep) until\n"
         "then.\n",

@@ -42,11 +42,11 @@ int few_cli_eval_features(const char *pack, const char *reference, const char *o
     few_progress_end(&bar);
     if (st == FEW_OK && few_cli_state.json)
         few_cli_json(json_pack("{s:s, s:s, s:f, s:f}", "output", output, "task",
-                               t->turns ? "turns" : "classes", "loss", t->loss, "accuracy",
+                               t->unlabelled ? "lessons" : "classes", "loss", t->loss, "accuracy",
                                t->accuracy));
     else if (st == FEW_OK && t->accuracy >= 0)
         printf("%s: %s of %.2f %% of the test images\n", output,
-               t->turns ? "without classes, it tells the turn" : "it tells the class",
+               t->unlabelled ? "without classes, it tells turn and blur" : "it tells the class",
                100 * t->accuracy);
     else if (st == FEW_OK)
         printf("%s: loss %.4f\n", output, t->loss);

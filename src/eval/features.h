@@ -36,10 +36,10 @@ typedef struct few_features_training {
     few_progress_fn progress; /* steps done, steps in all; non-zero cancels */
     void *user;
     double loss, accuracy; /* out: last epoch's loss; accuracy on the test pack, or -1 without */
-    bool turns;            /* out: it learnt how images are turned, for there were no classes */
+    bool unlabelled;       /* out: there were no classes, so it learnt what lesson.h makes */
 } few_features_training;
 
-/* Train the classifier on a pack, labelled or not (features_train.c), and write it to `path`. test
+/* Train the classifier on a pack, labelled or not (lesson.h), and write it to `path`. test
  * may be NULL. name: of the data set. Fails: FEW_ECONFIG (odd size, fewer images than a batch),
  * FEW_ECANCELED, FEW_EDIVERGED, and as writing. */
 few_status few_features_train(const few_pack *train, const few_pack *test, const char *name,

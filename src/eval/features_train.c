@@ -1,9 +1,6 @@
-/* Training of the feature network.
- *
- * It learns the classes of a labelled pack. Where there are none it learns to tell by how many
- * quarters an image was turned, which needs an idea of what is in it (Gidaris, Singh and Komodakis,
- * arXiv:1803.07728); images that are not square stand upright or on their heads. */
+/* Training of the feature network: on the classes of a labelled pack, or on lesson.h's. */
 #include "eval/feature_net.h"
+#include "eval/lesson.h"
 
 #include "base/alloc.h"
 #include "base/philox.h"
@@ -18,7 +15,7 @@ struct training {
     few_features *f; /* holds the weights */
     few_graph graph;
     few_plan *plan;
-    uint8_t *x, *upright; /* upright: one image before it is turned */
+    uint8_t *x, *mirrored, *scratch; /* the last two: one image each */
     int32_t *label, *rng;
     float *loss, *m, *v;
 };
@@ -45,13 +42,14 @@ static few_status prepare(struct training *t, const few_features_training *o, fe
     const few_plan_options po = { .precision = FEW_PRECISION_AUTO, .workers = o->workers };
     FEW_TRY(few_backend_cpu.compile(g, &po, &t->plan, err));
     t->x = few_malloc(b * (size_t)(f->h * f->w * f->c));
-    t->upright = few_malloc((size_t)(f->h * f->w * f->c));
+    t->mirrored = few_malloc((size_t)(f->h * f->w * f->c));
+    t->scratch = few_malloc((size_t)(f->h * f->w * f->c));
     t->label = few_malloc(b * sizeof(int32_t));
     t->rng = few_malloc(b * 4 * sizeof(int32_t));
     t->loss = few_malloc(b * sizeof(float));
     t->m = few_big_alloc(f->bytes);
     t->v = few_big_alloc(f->bytes);
-    if (!t->x || !t->upright || !t->label || !t->rng || !t->loss || !t->m || !t->v)
+    if (!t->x || !t->mirrored || !t->scratch || !t->label || !t->rng || !t->loss || !t->m || !t->v)
         return few_fail(err, FEW_ENOMEM, "out of memory for training the classifier");
     few_params_init(&f->params, f->master, o->seed);
     FEW_TRY(few_backend_cpu.bind(t->plan, "x", t->x, err));
@@ -61,10 +59,20 @@ static few_status prepare(struct training *t, const few_features_training *o, fe
     return few_backend_cpu.params(t->plan, 0, f->master, err);
 }
 
-/* How many quarters an image is turned by that shows `turn`: those that keep its shape. */
-static int quarters_of(const few_features *f, int turn)
+/* Image k of a pack, or its mirror image, as the network is shown it; returns what it is to answer.
+ * Without classes the kind is drawn for (step, sample). */
+static int32_t show(const few_features *f, const few_features_training *o, const few_pack *pack,
+                    int64_t k, const uint8_t *image, uint32_t step, uint32_t sample, uint8_t *to,
+                    uint8_t *scratch)
 {
-    return f->h == f->w ? turn : 2 * turn;
+    if (!o->unlabelled) {
+        memcpy(to, image, (size_t)(f->h * f->w * f->c));
+        return few_pack_label(pack, k);
+    }
+    const int kind =
+        (int)few_random_below(o->seed, FEW_RNG_LESSON, step, sample, 0, (uint32_t)f->classes);
+    few_lesson_make(to, image, f->h, f->w, f->c, kind, scratch);
+    return kind;
 }
 
 /* A batch in the order of its epoch; images are mirrored at random as mild augmentation. */
@@ -78,17 +86,13 @@ static void fill(struct training *t, const few_pack *pack, const few_features_tr
         const uint64_t at = (uint64_t)step * (uint64_t)o->batch + (uint64_t)i;
         const int64_t k = (int64_t)few_random_permute(o->seed, (uint32_t)(at / n), n, at % n);
         const int32_t key[4] = { (int32_t)o->seed, 0, (int32_t)step, i };
-        uint8_t *to = t->x + (size_t)i * bytes, *upright = o->turns ? t->upright : to;
-        if (few_random_below(o->seed, FEW_RNG_FLIP, (uint32_t)step, (uint32_t)i, 0, 2))
-            few_flip_pixels(upright, few_pack_image(pack, k), f->h, f->w, f->c);
-        else
-            memcpy(upright, few_pack_image(pack, k), bytes);
-        t->label[i] = few_pack_label(pack, k);
-        if (o->turns) {
-            t->label[i] = (int32_t)few_random_below(o->seed, FEW_RNG_TURN, (uint32_t)step,
-                                                    (uint32_t)i, 0, (uint32_t)f->classes);
-            few_turn_pixels(to, upright, f->h, f->w, f->c, quarters_of(f, t->label[i]));
+        const uint8_t *image = few_pack_image(pack, k);
+        if (few_random_below(o->seed, FEW_RNG_FLIP, (uint32_t)step, (uint32_t)i, 0, 2)) {
+            few_flip_pixels(t->mirrored, image, f->h, f->w, f->c);
+            image = t->mirrored;
         }
+        t->label[i] = show(f, o, pack, k, image, (uint32_t)step, (uint32_t)i,
+                           t->x + (size_t)i * bytes, t->scratch);
         memcpy(t->rng + 4 * i, key, sizeof key);
     }
 }
@@ -140,31 +144,30 @@ static few_status classify(few_features *f, const uint8_t *images, int64_t n, fl
     return FEW_OK;
 }
 
-/* Of the test images, where turns are to be told each in all of them. */
+/* Of the test images, without classes each as one of the kinds. */
 static few_status accuracy(few_features *f, const few_pack *test, few_features_training *o,
                            few_error *err)
 {
+    enum { GROUP = FEW_FEATURES_GROUP };
     const int64_t n = few_pack_get_info(test)->count, bytes = (int64_t)f->h * f->w * f->c;
-    const int turns = o->turns ? f->classes : 1;
-    float *logits = few_malloc((size_t)(FEW_FEATURES_GROUP * f->classes) * sizeof(float));
-    uint8_t *images = few_malloc((size_t)(FEW_FEATURES_GROUP * bytes));
-    int32_t best[FEW_FEATURES_GROUP];
+    float *logits = few_malloc((size_t)(GROUP * f->classes) * sizeof(float));
+    uint8_t *images = few_malloc((size_t)((GROUP + 1) * bytes));
+    int32_t label[GROUP], best[GROUP];
     int64_t right = 0;
     few_status st =
         logits && images ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for the test");
-    for (int turn = 0; turn < turns; turn++)
-        for (int64_t at = 0; at < n && st == FEW_OK; at += FEW_FEATURES_GROUP) {
-            const int64_t m = n - at < FEW_FEATURES_GROUP ? n - at : FEW_FEATURES_GROUP;
-            for (int64_t i = 0; i < m; i++)
-                few_turn_pixels(images + i * bytes, few_pack_image(test, at + i), f->h, f->w, f->c,
-                                quarters_of(f, turn));
-            st = classify(f, images, m, logits, best, err);
-            for (int64_t i = 0; i < m && st == FEW_OK; i++)
-                right += best[i] == (o->turns ? turn : few_pack_label(test, at + i));
-        }
+    for (int64_t at = 0; at < n && st == FEW_OK; at += GROUP) {
+        const int64_t m = n - at < GROUP ? n - at : GROUP;
+        for (int64_t i = 0; i < m; i++)
+            label[i] = show(f, o, test, at + i, few_pack_image(test, at + i), UINT32_MAX,
+                            (uint32_t)(at + i), images + i * bytes, images + GROUP * bytes);
+        st = classify(f, images, m, logits, best, err);
+        for (int64_t i = 0; i < m && st == FEW_OK; i++)
+            right += best[i] == label[i];
+    }
     few_free(logits);
     few_free(images);
-    o->accuracy = (double)right / (double)(n * turns);
+    o->accuracy = (double)right / (double)n;
     return st;
 }
 
@@ -177,7 +180,7 @@ static few_status save(const few_features *f, const few_pack *train, const few_f
     json_t *json =
         json_pack("{s:i, s:i, s:i, s:i, s:s, s:s, s:s, s:f, s:i, s:I}", "height", f->h, "width",
                   f->w, "channels", f->c, "classes", f->classes, "data", f->data, "data_hash",
-                  few_pack_get_info(train)->hash, "task", o->turns ? "turns" : "classes",
+                  few_pack_get_info(train)->hash, "task", o->unlabelled ? "lessons" : "classes",
                   "accuracy", o->accuracy, "epochs", o->epochs, "seed", (json_int_t)o->seed);
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     st = text ? few_safetensors_writer_metadata(w, "fewstep.features", text, err)
@@ -207,8 +210,8 @@ few_status few_features_train(const few_pack *train, const few_pack *test, const
     f->h = info->height;
     f->w = info->width;
     f->c = info->channels;
-    o->turns = !info->has_labels || info->n_classes < 2;
-    f->classes = !o->turns ? info->n_classes : f->h == f->w ? 4 : 2;
+    o->unlabelled = !info->has_labels || info->n_classes < 2;
+    f->classes = !o->unlabelled ? info->n_classes : few_lesson_kinds(f->h, f->w);
     f->data = few_strdup(name);
     o->accuracy = -1;
     if (!f->data)
@@ -235,7 +238,8 @@ few_status few_features_train(const few_pack *train, const few_pack *test, const
     few_backend_cpu.release(t.plan);
     few_graph_clear(&t.graph);
     few_free(t.x);
-    few_free(t.upright);
+    few_free(t.mirrored);
+    few_free(t.scratch);
     few_free(t.label);
     few_free(t.rng);
     few_free(t.loss);

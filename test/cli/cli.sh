@@ -205,7 +205,7 @@ sed 's/ path: d.few, test: d.few/ path: own.few/' c.yaml >own.yaml
 ok "train on one's own" "$fewstep" train own.yaml -o own --set train.steps=1,train.sample_every=0
 refused 1 "'fewstep eval features own.few' makes one" "$fewstep" eval own --samples 8 --steps 2
 ok "features without labels" "$fewstep" eval features own.few --epochs 1 --json
-has out '"task": "turns"'
+has out '"task": "lessons"'
 ok "eval with what is beside" "$fewstep" eval own --samples 8 --steps 2
 has out "FD-own: 8 samples"
 mv own-test.few moved.few
