@@ -164,8 +164,8 @@ static few_status open_references(struct evaluation *e, const char *first, few_e
     const char *data = e->net[0].spec.data_name;
     char *test = find_pack(e->o->reference, first, true, data);
     char *train = find_pack(e->o->train, first, false, data);
-    few_status st =
-        few_features_find(e->o->features, data, train, e->o->threads, &e->features, err);
+    char *own = find_pack(NULL, first, false, data);
+    few_status st = few_features_find(e->o->features, data, own, e->o->threads, &e->features, err);
     if (st == FEW_OK && !e->o->reference && !(test && few_is_file(test)))
         st = few_fail(err, FEW_ENOTFOUND,
                       "there are no test images%s%s%s: --reference PACK names some, 'fewstep data "
@@ -180,6 +180,7 @@ static few_status open_references(struct evaluation *e, const char *first, few_e
         st = few_real_make(&e->reference, e->features, e->test, e->train, e->o->samples, err);
     few_free(test);
     few_free(train);
+    few_free(own);
     return st;
 }
 

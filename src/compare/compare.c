@@ -170,10 +170,10 @@ few_status few_compare_open(few_compare *c, const char *recipe_path, const char 
                       c->recipe.teacher);
         goto cleanup;
     }
-    FEW_GOTO(few_features_find(c->recipe.features, c->teacher.spec.data_name, c->recipe.data,
-                               threads, &c->features, err));
     FEW_GOTO(few_pack_open(&c->test, c->recipe.test, err));
     FEW_GOTO(few_pack_open(&c->train, c->recipe.data, err));
+    FEW_GOTO(few_features_find(c->recipe.features, c->teacher.spec.data_name, c->recipe.data,
+                               threads, &c->features, err));
     FEW_GOTO(few_cells_make(&c->recipe, &c->cells, &c->n_cells, err));
     st = check_cells(c, err);
 cleanup:

@@ -198,31 +198,45 @@ static few_status save(const few_features *f, const few_pack *train, const few_f
     return st;
 }
 
+/* Of the images to train on and to test with (or NULL). */
+static few_status check(const few_pack_info *a, const few_pack_info *b,
+                        const few_features_training *o, few_error *err)
+{
+    if (a->height % 4 || a->width % 4 || o->batch % FEW_FEATURES_SLICE || a->count < o->batch)
+        return few_fail(
+            err, FEW_ECONFIG,
+            "images of %dx%d must have sides that divide by 4, the batch must be a multiple "
+            "of %d and not above the %lld images",
+            a->width, a->height, FEW_FEATURES_SLICE, (long long)a->count);
+    if (b && (b->height != a->height || b->width != a->width || b->channels != a->channels))
+        return few_fail(err, FEW_ECONFIG,
+                        "the test images have %dx%d pixels of %d channels, those to learn from "
+                        "%dx%d of %d",
+                        b->width, b->height, b->channels, a->width, a->height, a->channels);
+    if (b && !o->unlabelled && b->n_classes != a->n_classes)
+        return few_fail(err, FEW_ECONFIG, "the test images have %d classes, those to learn from %d",
+                        b->n_classes, a->n_classes);
+    return FEW_OK;
+}
+
 few_status few_features_train(const few_pack *train, const few_pack *test, const char *name,
                               const char *path, few_features_training *o, few_error *err)
 {
     const few_pack_info *info = few_pack_get_info(train);
+    o->unlabelled = !info->has_labels || info->n_classes < 2;
+    o->accuracy = -1;
+    FEW_TRY(check(info, test ? few_pack_get_info(test) : NULL, o, err));
     struct training t = { .f = few_calloc(1, sizeof(few_features)) };
-    few_status st = FEW_OK;
     if (!t.f)
         return few_fail(err, FEW_ENOMEM, "out of memory for the classifier");
     few_features *f = t.f;
     f->h = info->height;
     f->w = info->width;
     f->c = info->channels;
-    o->unlabelled = !info->has_labels || info->n_classes < 2;
-    f->classes = !o->unlabelled ? info->n_classes : few_lesson_kinds(f->h, f->w);
+    f->classes = o->unlabelled ? few_lesson_kinds(f->h, f->w) : info->n_classes;
     f->data = few_strdup(name);
-    o->accuracy = -1;
-    if (!f->data)
-        st = few_fail(err, FEW_ENOMEM, "out of memory for the classifier");
-    else if (info->height % 4 || info->width % 4 || o->batch % FEW_FEATURES_SLICE ||
-             info->count < o->batch)
-        st = few_fail(
-            err, FEW_ECONFIG,
-            "images of %dx%d must have sides that divide by 4, the batch must be a multiple "
-            "of %d and not above the %lld images",
-            info->width, info->height, FEW_FEATURES_SLICE, (long long)info->count);
+    few_status st =
+        f->data ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for the classifier");
     if (st == FEW_OK)
         st = few_features_build(f, o->workers, err);
     if (st == FEW_OK)

@@ -208,6 +208,7 @@ ok "features without labels" "$fewstep" eval features own.few --epochs 1 --json
 has out '"task": "lessons"'
 ok "eval with what is beside" "$fewstep" eval own --samples 8 --steps 2
 has out "FD-own: 8 samples"
+ok "eval without a floor" "$fewstep" eval own --samples 8 --steps 2 --train none
 mv own-test.few moved.few
 refused 1 "at 'own-test.few'" "$fewstep" eval own --samples 8 --steps 2
 ok "report without a floor" "$fewstep" eval s --samples 8 --features f.safetensors --train none --report f.html

@@ -35,6 +35,20 @@ static few_pack *make_pack(const char *name, int salt, int classes)
     return p;
 }
 
+/* One image of 4x4 pixels, of the second of two classes. */
+static few_pack *make_small(const char *name)
+{
+    few_error err = { 0 };
+    few_pack_writer *w = NULL;
+    few_pack *p = NULL;
+    const few_pack_plan plan = { 4, 4, 1, 2, NULL, "made up", 0, NULL };
+    assert_int_equal(few_pack_writer_open(&w, temp_path(name), &plan, &err), FEW_OK);
+    assert_int_equal(few_pack_writer_add(w, (uint8_t[16]){ 0 }, 1, &err), FEW_OK);
+    assert_int_equal(few_pack_writer_commit(w, &err), FEW_OK);
+    assert_int_equal(few_pack_open(&p, temp_path(name), &err), FEW_OK);
+    return p;
+}
+
 static few_features *train_features(const char *name, const few_pack *train, const few_pack *test,
                                     few_features_training *o)
 {
@@ -123,6 +137,11 @@ static void what_cannot_be_trained_or_read_is_refused(void **state)
     few_error err = { 0 };
     const char *path = temp_path("refused.safetensors");
     const int64_t before = few_alloc_get_stats().bytes;
+    few_pack *plain = make_pack("plain.few", 1, 0), *small = make_small("small.few");
+    expect(few_features_train(train, plain, "x", path, &o, &err), FEW_ECONFIG, &err, "0 classes");
+    expect(few_features_train(train, small, "x", path, &o, &err), FEW_ECONFIG, &err, "4x4 pixels");
+    few_pack_close(plain);
+    few_pack_close(small);
     o.batch = IMAGES + 16;
     assert_int_equal(few_features_train(train, NULL, "x", path, &o, &err), FEW_ECONFIG);
     o.batch = 32;
