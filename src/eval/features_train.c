@@ -202,6 +202,10 @@ static few_status save(const few_features *f, const few_pack *train, const few_f
 static few_status check(const few_pack_info *a, const few_pack_info *b,
                         const few_features_training *o, few_error *err)
 {
+    if (a->count < FEW_FEATURES_SLICE)
+        return few_fail(err, FEW_ECONFIG,
+                        "%lld images are too few to learn features from; %d are the least",
+                        (long long)a->count, FEW_FEATURES_SLICE);
     if (a->height % 4 || a->width % 4 || o->batch % FEW_FEATURES_SLICE || a->count < o->batch)
         return few_fail(
             err, FEW_ECONFIG,

@@ -209,6 +209,8 @@ has out '"task": "lessons"'
 ok "eval with what is beside" "$fewstep" eval own --samples 8 --steps 2
 has out "FD-own: 8 samples"
 ok "eval without a floor" "$fewstep" eval own --samples 8 --steps 2 --train none
+ok "a pack of few" "$fewstep" data pack own-images-idx3-ubyte --max-images 10 -o ten.few
+refused 1 "10 images are too few" "$fewstep" eval features ten.few
 mv own-test.few moved.few
 refused 1 "at 'own-test.few'" "$fewstep" eval own --samples 8 --steps 2
 ok "report without a floor" "$fewstep" eval s --samples 8 --features f.safetensors --train none --report f.html
