@@ -109,6 +109,7 @@ static int run(const void *options, int n_args, char **args)
         return FEW_EXIT_OK;
     }
     st = few_compare_run(&c, &watch, &err);
+    const int with_others = c.n_cells - few_compare_done(&c);
     few_compare_close(&c);
     if (st == FEW_ECANCELED && few_cli_signal()) {
         few_cli_say("stopped; the same command goes on");
@@ -116,9 +117,12 @@ static int run(const void *options, int n_args, char **args)
     }
     if (st != FEW_OK)
         return few_cli_fail(&err);
+    if (with_others)
+        few_cli_say("%d more %s with another process", with_others,
+                    with_others == 1 ? "is" : "are");
     few_cli_say("wrote compare.html, .md, .tsv, .svg and .png in %s", out);
     if (few_cli_state.json)
-        few_cli_json(json_pack("{s:s}", "folder", out));
+        few_cli_json(json_pack("{s:s, s:i}", "folder", out, "with_others", with_others));
     return FEW_EXIT_OK;
 }
 
@@ -127,7 +131,8 @@ const few_command few_command_compare = {
     .help = "train and measure several methods side by side",
     .usage = "compare RECIPE [-o FOLDER] [--quick] [OPTIONS]",
     .more = "RECIPE names a teacher, students by method and number of steps, and samplers\n"
-            "(docs/compare.md). Stopped and started again, it goes on where it was.\n",
+            "(docs/compare.md). Stopped and started again, it goes on where it was;\n"
+            "started several times, with --threads, the processes share the work.\n",
     .options = table,
     .options_size = sizeof(struct options),
     .min_args = 1,

@@ -94,8 +94,19 @@ few_status few_cells_make(const few_compare_recipe *r, few_cell **cells, int *n,
     return FEW_OK;
 }
 
-void few_cell_read(few_cell *c, const char *path, const char *key)
+/* FOLDER/KIND/NAME and an ending; NULL: no memory. */
+static char *path_of(const char *folder, const char *kind, const char *name, const char *ending)
 {
+    char path[FEW_CELL_NAME + 32];
+    snprintf(path, sizeof path, "%s/%s%s", kind, name, ending);
+    return few_path_join(folder, path);
+}
+
+few_status few_cell_read(few_cell *c, const char *folder, few_error *err)
+{
+    char *path = path_of(folder, "cells", c->name, ".json");
+    if (!path)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a result");
     json_t *o = json_load_file(path, 0, NULL);
     const char *was = NULL, *model = NULL;
     few_cell v = *c;
@@ -104,25 +115,42 @@ void few_cell_read(few_cell *c, const char *path, const char *key)
         !json_unpack(o, "{s:s, s:F, s:F, s:F, s:F, s:s}", "key", &was, "fd", &v.fd, "floor",
                      &v.floor, "nfe", &v.nfe, "images_per_second", &v.images_per_second, "model",
                      &model) &&
-        !strcmp(was, key)) {
+        !strcmp(was, c->key)) {
         snprintf(v.model, sizeof v.model, "%s", model);
         v.done = true;
         *c = v;
     }
     json_decref(o);
+    few_free(path);
+    return FEW_OK;
 }
 
-few_status few_cell_write(const few_cell *c, const char *path, const char *key, few_error *err)
+few_status few_cell_write(const few_cell *c, const char *folder, few_error *err)
 {
+    char *path = path_of(folder, "cells", c->name, ".json");
     json_t *o =
         json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:s, s:s}", "cell", c->name, "row",
                   few_cell_row(c), "made_for_steps", c->made_for, "steps", c->steps, "seed",
                   c->seed, "fd", c->fd, "floor", isfinite(c->floor) ? c->floor : 0.0, "nfe", c->nfe,
-                  "images_per_second", c->images_per_second, "model", c->model, "key", key);
-    char *text = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
+                  "images_per_second", c->images_per_second, "model", c->model, "key", c->key);
+    char *text = path && o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     const few_status st = text ? few_write_file(path, text, strlen(text), err)
                                : few_fail(err, FEW_ENOMEM, "out of memory for a result");
     free(text);
     json_decref(o);
+    few_free(path);
+    return st;
+}
+
+few_status few_cell_take(const few_cell *c, const char *folder, int *lock, few_error *err)
+{
+    char *locks = few_path_join(folder, "locks");
+    char *path = path_of(folder, "locks", c->student ? c->run : c->name, "");
+    few_status st = locks && path ? few_make_folders(locks, err)
+                                  : few_fail(err, FEW_ENOMEM, "out of memory for a lock");
+    if (st == FEW_OK)
+        st = few_lock(path, lock, err);
+    few_free(locks);
+    few_free(path);
     return st;
 }

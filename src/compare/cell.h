@@ -16,6 +16,7 @@ typedef struct few_cell {
     int seed;                           /* of the training */
     char run[FEW_CELL_NAME];            /* "mcd-4-seed1": its folder; students only */
     char name[FEW_CELL_NAME];           /* "mcd-4-seed1", "cd-1-seed1-in-2", "heun-16" */
+    char key[33];                       /* hash of what its result depends on */
     bool done;                          /* what follows is known */
     double fd, floor, nfe, images_per_second;
     char model[33]; /* hash of the weights that were measured */
@@ -29,9 +30,13 @@ const char *few_cell_row(const few_cell *c);
  * of one name). */
 few_status few_cells_make(const few_compare_recipe *r, few_cell **cells, int *n, few_error *err);
 
-/* Read and write the result of a cell, a JSON file. key: a text that says what it depends on; a
- * result with another key is as none, and so is a damaged one. */
-void few_cell_read(few_cell *c, const char *path, const char *key);
-few_status few_cell_write(const few_cell *c, const char *path, const char *key, few_error *err);
+/* Its result in cells/NAME.json of a comparison's folder, read and written. One with another key is
+ * as none, and so is a damaged one. */
+few_status few_cell_read(few_cell *c, const char *folder, few_error *err);
+few_status few_cell_write(const few_cell *c, const char *folder, few_error *err);
+
+/* Take the cell for this process: nobody else makes it, or another cell of its training, until
+ * few_unlock(*lock) or this process ends. Fails: FEW_EBUSY where another one has it. */
+few_status few_cell_take(const few_cell *c, const char *folder, int *lock, few_error *err);
 
 #endif

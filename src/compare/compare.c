@@ -58,8 +58,7 @@ static char *run_folder(const few_compare *c, const few_cell *cell)
     return few_path_join(c->folder, path);
 }
 
-/* What the result of a cell depends on, as a hash. */
-static few_status key_of(const few_compare *c, const few_cell *cell, char key[33], few_error *err)
+static few_status make_key(const few_compare *c, few_cell *cell, few_error *err)
 {
     few_strbuf b;
     few_status st = FEW_OK;
@@ -81,16 +80,9 @@ static few_status key_of(const few_compare *c, const few_cell *cell, char key[33
         for (int k = 0; k < cell->sampler->set.n; k++)
             few_strbuf_addf(&b, " %s", cell->sampler->set.v[k]);
     }
-    few_hash_text(b.s, b.n, key);
+    few_hash_text(b.s, b.n, cell->key);
     few_strbuf_free(&b);
     return st;
-}
-
-static char *result_path(const few_compare *c, const few_cell *cell)
-{
-    char path[FEW_CELL_NAME + 16];
-    snprintf(path, sizeof path, "cells/%s.json", cell->name);
-    return few_path_join(c->folder, path);
 }
 
 /* What draws a cell. Free *options with few_sampler_options_free. */
@@ -133,12 +125,9 @@ static few_status check_cells(few_compare *c, few_error *err)
 {
     for (int k = 0; k < c->n_cells; k++) {
         few_cell *cell = &c->cells[k];
-        char key[33], *path = result_path(c, cell);
-        few_status st = path ? key_of(c, cell, key, err)
-                             : few_fail(err, FEW_ENOMEM, "out of memory for a comparison");
+        few_status st = make_key(c, cell, err);
         if (st == FEW_OK)
-            few_cell_read(cell, path, key);
-        few_free(path);
+            st = few_cell_read(cell, c->folder, err);
         cell->evaluations = cell->steps; /* of students */
         if (st == FEW_OK && cell->sampler) {
             few_draw d;
@@ -327,12 +316,10 @@ static double time_left(const few_compare *c, const struct pace *p)
 
 static few_status make(few_compare *c, few_cell *cell, struct pace *p, few_error *err)
 {
-    char key[33], *path = result_path(c, cell);
     int64_t evaluations = 0;
-    few_status st = path ? key_of(c, cell, key, err)
-                         : few_fail(err, FEW_ENOMEM, "out of memory for a comparison");
+    few_status st = FEW_OK;
     double start = few_now();
-    if (st == FEW_OK && cell->student) {
+    if (cell->student) {
         st = train(c, cell, err);
         p->training += few_now() - start;
         p->trained += few_now() - start > 3; /* those that were there do not count */
@@ -343,8 +330,7 @@ static few_status make(few_compare *c, few_cell *cell, struct pace *p, few_error
     p->measuring += few_now() - start;
     p->measured += evaluations;
     if (st == FEW_OK)
-        st = few_cell_write(cell, path, key, err);
-    few_free(path);
+        st = few_cell_write(cell, c->folder, err);
     return st;
 }
 
@@ -355,6 +341,58 @@ few_status few_compare_write(const few_compare *c, few_error *err)
     return few_compare_write_page(c, err);
 }
 
+int few_compare_done(const few_compare *c)
+{
+    int n = 0;
+    for (int k = 0; k < c->n_cells; k++)
+        n += c->cells[k].done;
+    return n;
+}
+
+/* What other processes have made since. */
+static few_status look_again(few_compare *c, few_error *err)
+{
+    for (int k = 0; k < c->n_cells; k++)
+        if (!c->cells[k].done)
+            FEW_TRY(few_cell_read(&c->cells[k], c->folder, err));
+    return FEW_OK;
+}
+
+/* Tables and page of all that is there. A result that comes while they are written would be missing
+ * if its process had written them first: then once more. */
+static few_status write_all(few_compare *c, few_error *err)
+{
+    int before;
+    do {
+        before = few_compare_done(c);
+        FEW_TRY(few_compare_write(c, err));
+        FEW_TRY(look_again(c, err));
+    } while (few_compare_done(c) != before);
+    return FEW_OK;
+}
+
+/* The next cell that is neither done nor with another process, whose cells `others` counts; it is
+ * ours until few_unlock(*lock). k: n_cells when there is none. */
+static few_status take(few_compare *c, int *k, int *lock, int *others, few_error *err)
+{
+    *others = 0;
+    for (*k = 0; *k < c->n_cells; ++*k) {
+        few_cell *cell = &c->cells[*k];
+        if (cell->done)
+            continue;
+        const few_status st = few_cell_take(cell, c->folder, lock, err);
+        *others += st == FEW_EBUSY;
+        if (st == FEW_EBUSY)
+            continue;
+        FEW_TRY(st);
+        FEW_TRY(few_cell_read(cell, c->folder, err)); /* made until just now */
+        if (!cell->done)
+            return FEW_OK;
+        few_unlock(*lock);
+    }
+    return FEW_OK;
+}
+
 few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error *err)
 {
     struct pace p = { 0 };
@@ -363,19 +401,20 @@ few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error
     few_status st =
         cells ? few_make_folders(cells, err) : few_fail(err, FEW_ENOMEM, "out of memory");
     few_free(cells);
-    bool any = false;
-    for (int k = 0; k < c->n_cells; k++)
-        any |= c->cells[k].done;
-    if (st == FEW_OK && any) /* before hours of training: it may be refused */
-        st = few_compare_write(c, err);
-    for (int k = 0; k < c->n_cells && st == FEW_OK; k++) {
-        if (c->cells[k].done)
-            continue;
-        st = make(c, &c->cells[k], &p, err);
+    if (st == FEW_OK && few_compare_done(c)) /* before hours of training: it may be refused */
+        st = write_all(c, err);
+    while (st == FEW_OK) {
+        int k, lock = -1, others;
+        st = take(c, &k, &lock, &others, err);
+        if (st == FEW_OK && k == c->n_cells)
+            break;
         if (st == FEW_OK)
-            st = few_compare_write(c, err);
+            st = make(c, &c->cells[k], &p, err);
+        few_unlock(lock);
         if (st == FEW_OK)
-            w->cell(w->user, &c->cells[k], k, c->n_cells, time_left(c, &p));
+            st = write_all(c, err);
+        if (st == FEW_OK)
+            w->cell(w->user, &c->cells[k], k, c->n_cells, time_left(c, &p) / (others + 1));
     }
-    return st;
+    return st == FEW_OK && few_compare_done(c) ? write_all(c, err) : st;
 }

@@ -2,6 +2,7 @@
  * came out. Everything of it lies in one folder:
  *
  *     runs/mcd-4-seed1/       the trainings
+ *     locks/                  a file for each that a process took
  *     cells/mcd-4-seed1.json  one result each, and cells/mcd-4-seed1.png its first images
  *     compare.tsv             a row for each cell, done or not
  *     compare.md              tables
@@ -10,7 +11,8 @@
  *     compare.html            one page with all of that
  *
  * Stopped at any time, it goes on from there; a result whose settings have changed is made again.
- * What is done needs nothing but cells/: with that alone it goes on elsewhere. */
+ * What is done needs nothing but cells/: with that alone it goes on elsewhere. Any number of
+ * processes share the work of one folder. */
 #ifndef FEW_COMPARE_COMPARE_H
 #define FEW_COMPARE_COMPARE_H
 
@@ -48,8 +50,10 @@ few_status few_compare_open(few_compare *c, const char *recipe_path, const char 
                             int threads, few_error *err);
 void few_compare_close(few_compare *c);
 
-/* Make what is missing; what came out so far is written before, and after every cell. */
+/* Make what is missing and no other process is making; what came out so far is written before, and
+ * after every cell. Some may not be done in the end: those that are with others. */
 few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error *err);
+int few_compare_done(const few_compare *c); /* cells */
 
 /* Tables (tables.c), plot, sheet and page (page.c) of what is done so far; all of them. */
 few_status few_compare_write_tsv(const few_compare *c, few_error *err);

@@ -119,6 +119,18 @@ cmp -s whole/compare.png cut/compare.png || fail "what was killed draws otherwis
 must "$fewstep" compare all.yaml -o cut --plan
 ! grep -q 'to do' out || fail "--plan"
 
+# Three at once make what one alone makes, nothing twice.
+for k in 1 2 3; do "$fewstep" compare all.yaml -o shared >out$k 2>err$k & done
+wait
+must "$fewstep" compare all.yaml -o shared
+cmp -s <(cut -f 1-9,11 whole/compare.tsv) <(cut -f 1-9,11 shared/compare.tsv) || {
+    fail "what is made by three ends otherwise"
+    diff whole/compare.tsv shared/compare.tsv
+}
+for name in png md svg; do cmp -s {whole,shared}/compare.$name || fail "compare.$name is another one, made by three"; done
+[ "$(cat err[123] | grep -cE '^[0-9]+ of 22: ')" = 22 ] || { fail "something is made twice"; cat err[123]; }
+for k in 1 2 3; do grep -qE '^[0-9]+ of 22: ' err$k || fail "process $k made nothing"; done
+
 # Elsewhere, without the trainings; a strip that is damaged is told, one that is missing is left out.
 mkdir moved
 cp -r whole/cells moved
