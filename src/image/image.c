@@ -22,6 +22,16 @@ few_status few_image_init(few_image *im, int h, int w, int c, few_error *err)
     return FEW_OK;
 }
 
+few_status few_image_check_size(const char *kind, uint64_t h, uint64_t w, few_error *err)
+{
+    if (h <= FEW_IMAGE_MAX_SIDE && w <= FEW_IMAGE_MAX_SIDE && h * w <= FEW_IMAGE_MAX_PIXELS)
+        return FEW_OK;
+    return few_fail(err, FEW_EFORMAT,
+                    "the %s has %llu x %llu pixels, more than %d a side or %d million", kind,
+                    (unsigned long long)w, (unsigned long long)h, FEW_IMAGE_MAX_SIDE,
+                    FEW_IMAGE_MAX_PIXELS >> 20);
+}
+
 void few_image_clear(few_image *im)
 {
     few_free(im->pixels);

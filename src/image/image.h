@@ -20,6 +20,10 @@ typedef struct few_image {
 few_status few_image_init(few_image *im, int h, int w, int c, few_error *err);
 void few_image_clear(few_image *im);
 
+/* Whether an image of that size is read at all; kind: "PNG", for the message. Fails: FEW_EFORMAT.
+ */
+few_status few_image_check_size(const char *kind, uint64_t h, uint64_t w, few_error *err);
+
 /* Decode a PNG or JPEG by its first bytes. All PNG colour types become 8-bit grey or RGB; what is
  * transparent is laid onto white; 16 bits are rounded to 8; of an animation the first picture
  * counts. JPEG: grey, YCbCr, RGB and CMYK; the orientation tag is ignored. Colour profiles and

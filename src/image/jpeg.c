@@ -86,10 +86,7 @@ static few_status decode(struct job *j, const void *data, size_t n)
     jpeg_read_header(d, TRUE);
 
     const uint64_t w = d->image_width, h = d->image_height;
-    if (w > FEW_IMAGE_MAX_SIDE || h > FEW_IMAGE_MAX_SIDE || w * h > FEW_IMAGE_MAX_PIXELS)
-        return few_fail(
-            j->err, FEW_EFORMAT, "the JPEG has %u x %u pixels, more than %d a side or %d million",
-            d->image_width, d->image_height, FEW_IMAGE_MAX_SIDE, FEW_IMAGE_MAX_PIXELS >> 20);
+    FEW_TRY(few_image_check_size("JPEG", h, w, j->err));
     const int in = d->num_components;
     if (in != 1 && in != 3 && in != 4)
         return few_fail(j->err, FEW_EFORMAT, "the JPEG has %d components, not 1, 3 or 4", in);

@@ -12,7 +12,7 @@
 #include <png.h>
 #include <string.h>
 
-enum { MAX_CHUNK = 1 << 20, DEFLATE_RATIO = 1032 };
+enum { MAX_CHUNK = 1 << 20, DEFLATE_RATIO = 1032, MAX_SIDE = 0x7fffffff /* of the format */ };
 
 struct job {
     png_structp png;
@@ -105,7 +105,7 @@ static few_status decode(struct job *j)
     if (setjmp(png_jmpbuf(j->png)))
         return j->no_memory ? FEW_ENOMEM : FEW_EFORMAT;
     png_structp png = j->png;
-    png_set_user_limits(png, FEW_IMAGE_MAX_SIDE, FEW_IMAGE_MAX_SIDE);
+    png_set_user_limits(png, MAX_SIDE, MAX_SIDE); /* ours are told with the size */
     png_set_chunk_malloc_max(png, MAX_CHUNK);
     png_set_chunk_cache_max(png, 16);
     skip_decoration(png);
@@ -114,9 +114,7 @@ static few_status decode(struct job *j)
     png_read_info(png, j->info);
 
     const uint64_t h = png_get_image_height(png, j->info), w = png_get_image_width(png, j->info);
-    if (h * w > FEW_IMAGE_MAX_PIXELS)
-        return few_fail(j->err, FEW_EFORMAT, "the PNG has %d x %d pixels, more than %d million",
-                        (int)w, (int)h, FEW_IMAGE_MAX_PIXELS >> 20);
+    FEW_TRY(few_image_check_size("PNG", h, w, j->err));
     if (h * png_get_rowbytes(png, j->info) / DEFLATE_RATIO > file_size)
         return few_fail(j->err, FEW_EFORMAT,
                         "damaged PNG: it claims %d x %d pixels, %zu bytes cannot hold them", (int)w,
@@ -173,7 +171,7 @@ static few_status encode(struct job *j, const uint8_t *pixels)
     if (setjmp(png_jmpbuf(j->png)))
         return j->no_memory ? FEW_ENOMEM : FEW_EIO;
     png_structp png = j->png;
-    png_set_user_limits(png, 0x7fffffff, 0x7fffffff);
+    png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
     png_set_write_fn(png, j, on_write, on_flush);
     png_set_IHDR(png, j->info, (png_uint_32)j->w, (png_uint_32)j->h, 8,
                  j->c == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,

@@ -195,6 +195,22 @@ static void test_png_bit_flips(void **state)
     free(b.p);
 }
 
+/* Another height in a PNG's head, with its checksum by the definition. */
+static void claim_height(bytes *b, uint32_t h)
+{
+    for (int i = 0; i < 4; i++)
+        b->p[20 + i] = (uint8_t)(h >> (24 - 8 * i));
+    uint32_t crc = 0xffffffff;
+    for (int i = 12; i < 29; i++) {
+        crc ^= b->p[i];
+        for (int k = 0; k < 8; k++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+    }
+    crc = ~crc;
+    for (int i = 0; i < 4; i++)
+        b->p[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
+}
+
 /* Heads that claim more than the file holds are refused before memory is asked for. */
 static void test_bombs(void **state)
 {
@@ -206,19 +222,16 @@ static void test_bombs(void **state)
     /* 1 MiB of zeros deflates to 1 KiB; the head is made to claim 64 times as much. */
     bytes b = png_bytes(zeros, 64, 16384, PNG_COLOR_TYPE_GRAY, 8, false, NULL, 0, NULL, 0);
     free(zeros);
-    static const uint8_t tall[4] = { 0, 0, 0x10, 0 }; /* height 64 -> 4096 */
-    memcpy(b.p + 20, tall, 4);
-    uint32_t crc = 0xffffffff; /* of IHDR, by its definition */
-    for (int i = 12; i < 29; i++) {
-        crc ^= b.p[i];
-        for (int k = 0; k < 8; k++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-    }
-    crc = ~crc;
-    for (int i = 0; i < 4; i++)
-        b.p[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
+    claim_height(&b, 4096);
     assert_int_equal(few_image_decode(&im, b.p, b.n, &err), FEW_EFORMAT);
     assert_contains(err.text, "cannot hold");
+    const uint32_t tall[] = { 16385, 30000, 0x7fffffff };
+    for (int k = 0; k < 3; k++) {
+        claim_height(&b, tall[k]);
+        assert_int_equal(few_image_decode(&im, b.p, b.n, &err), FEW_EFORMAT);
+        assert_contains(err.text, "the PNG has");
+        assert_contains(err.text, "a side");
+    }
     free(b.p);
 
     uint8_t *p = smooth(16, 16, 3);
