@@ -54,6 +54,9 @@ json_t *few_cli_number(double v);
  */
 void few_cli_catch_signals(void);
 int few_cli_signal(void);
+/* After such a signal: says that the command stopped and `what` became of its work, and returns the
+ * exit code. */
+int few_cli_stopped(const char *what);
 
 /* A checkpoint's path for RUN_OR_FILE: the file itself, or the newest model of a run folder. The
  * caller frees it. */

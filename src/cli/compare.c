@@ -111,10 +111,8 @@ static int run(const void *options, int n_args, char **args)
     st = few_compare_run(&c, &watch, &err);
     const int with_others = c.n_cells - few_compare_done(&c);
     few_compare_close(&c);
-    if (st == FEW_ECANCELED && few_cli_signal()) {
-        few_cli_say("stopped; the same command goes on");
-        return 128 + few_cli_signal();
-    }
+    if (st == FEW_ECANCELED && few_cli_signal())
+        return few_cli_stopped("the same command goes on");
     if (st != FEW_OK)
         return few_cli_fail(&err);
     if (with_others)

@@ -86,7 +86,7 @@ static int pack(const struct options *o, int n, char **inputs)
     for (int k = 0; k < r.n_bad; k++)
         few_cli_warn("left out %s", r.bad[k]);
     if (st == FEW_ECANCELED)
-        return 128 + few_cli_signal();
+        return few_cli_stopped("nothing is written");
     if (st != FEW_OK)
         return few_cli_fail(&err);
     if (few_cli_state.json)

@@ -34,7 +34,7 @@ int few_cli_data_trajectories(const char *teacher, const char *output, few_traje
     }
     few_net_free(&net);
     if (st == FEW_ECANCELED)
-        return 128 + few_cli_signal();
+        return few_cli_stopped("nothing is written");
     if (st != FEW_OK)
         return few_cli_fail(&err);
     few_cli_say("%s: %lld trajectories with %d states", output, (long long)o->count, o->states);

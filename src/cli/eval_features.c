@@ -52,9 +52,10 @@ int few_cli_eval_features(const char *pack, const char *reference, const char *o
         printf("%s: loss %.4f\n", output, t->loss);
     few_pack_close(train);
     few_pack_close(test);
-    const int code = st == FEW_OK                              ? FEW_EXIT_OK
-                     : st == FEW_ECANCELED && few_cli_signal() ? 128 + few_cli_signal()
-                                                               : few_cli_fail(&err);
+    const int code = st == FEW_OK ? FEW_EXIT_OK
+                     : st == FEW_ECANCELED && few_cli_signal()
+                         ? few_cli_stopped("nothing is written")
+                         : few_cli_fail(&err);
     few_free(beside);
     few_free(test_beside);
     return code;

@@ -65,6 +65,6 @@ int few_cli_eval_xvar(const char *model, const char *pack, const char *output,
     few_free(path);
     few_free(table);
     if (st == FEW_ECANCELED && few_cli_signal())
-        return 128 + few_cli_signal();
+        return few_cli_stopped("nothing is written");
     return st == FEW_OK ? FEW_EXIT_OK : few_cli_fail(&err);
 }

@@ -67,6 +67,12 @@ void few_cli_catch_signals(void)
     sigaction(SIGTERM, &a, NULL);
 }
 
+int few_cli_stopped(const char *what)
+{
+    few_cli_say("stopped; %s", what);
+    return 128 + few_cli_signal();
+}
+
 int few_cli_signal(void)
 {
     return caught;

@@ -281,7 +281,7 @@ static int run(const void *options, int n_args, char **args)
     few_free(j.z);
     few_net_free(&j.net);
     if (st == FEW_ECANCELED && few_cli_signal())
-        return 128 + few_cli_signal();
+        return few_cli_stopped("nothing is written");
     return st == FEW_OK ? FEW_EXIT_OK : few_cli_fail(&err);
 }
 

@@ -220,13 +220,14 @@ few_status few_quality_report(const char *path, const char *title, const char *c
     const few_evaluation *e = &rows[0].result;
     few_strbuf_addf(&text,
                     "FD is the Frechet distance between features of %lld samples and of %lld test "
-                    "images, in a classifier trained on the training set; it is not FID. ",
+                    "images, in a network trained on the training set; it is not FID. ",
                     (long long)e->samples, (long long)e->reference);
     if (isfinite(e->floor))
         few_strbuf_addf(&text,
-                        "The floor, %.4f, is the distance of %lld training images, as many of "
-                        "every class, from the same test images. ",
-                        e->floor, (long long)e->train);
+                        "The floor, %.4f, is the distance of %lld training images%s from the same "
+                        "test images. ",
+                        e->floor, (long long)e->train,
+                        few_pack_get_info(test)->has_labels ? ", as many of every class," : "");
     few_strbuf_addf(&text, "Test set %s, features %s, seed %llu.", e->reference_hash,
                     e->features_hash, (unsigned long long)rows[0].draw.seed);
     few_report_paragraph(&r, text.s);

@@ -166,5 +166,31 @@ full a.npy "$fewstep" sample whole -n 64 --steps 2 --to 0.5 --raw -o a.npy
 full a.png "$fewstep" sample whole -n 64 --steps 2 -o a.png
 full a.safetensors "$fewstep" inspect whole -o a.safetensors --half
 full a.few "$fewstep" data pack images-idx3-ubyte -o a.few
+
+# What makes one file at its end and is stopped before leaves the old one, and says so.
+stopped() { # stopped FILE COMMAND...
+    local file=$1 code=0 pid caught
+    shift
+    echo old >"$file"
+    set -m # or INT is ignored in the background
+    "$@" >out 2>err &
+    pid=$!
+    set +m
+    for i in $(seq 1000); do # until it catches INT
+        caught=$(sed -n 's/^SigCgt:\t0*//p' "/proc/$pid/status")
+        [ $((16#${caught:-0} & 2)) = 2 ] && break
+        sleep 0.01
+    done
+    sleep 0.05
+    kill -INT $pid
+    wait $pid || code=$?
+    [ $code = 130 ] || { fail "$* stopped: exit $code"; cat err; }
+    grep -q '^stopped; nothing is written$' err || { fail "$*: not said that it stopped"; cat err; }
+    [ "$(cat "$file")" = old ] || fail "$file is lost"
+    ls | grep -q 'tmp$' && fail "left-overs beside $file"
+}
+stopped a.npy "$fewstep" sample whole -n 4096 --steps 1000 -o a.npy
+stopped a.safetensors "$fewstep" eval features d.few --epochs 1000 -o a.safetensors
+stopped a.safetensors "$fewstep" data trajectories whole -n 4096 --steps 1024 --states 2 -o a.safetensors
 [ $failed = 0 ] && echo "all good"
 exit $failed
