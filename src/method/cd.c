@@ -1,4 +1,4 @@
-/* cd: consistency distillation, algorithm 2 of arXiv:2303.01469 (spec 2.4): neighbouring levels of
+/* cd: consistency distillation, algorithm 2 of arXiv:2303.01469: neighbouring levels of
  * a fixed grid, the lower one by a step of the teacher; the target network is an average of the
  * student. */
 #include "base/philox.h"

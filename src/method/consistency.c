@@ -1,4 +1,4 @@
-/* Consistency models (arXiv:2303.01469; spec 2.4): with levels t > r,
+/* Consistency models (arXiv:2303.01469): with levels t > r,
  *
  *     x_t = x + t eps
  *     x_r = x + r eps (training), or one step of the teacher from x_t by Euler or Heun

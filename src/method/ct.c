@@ -1,4 +1,4 @@
-/* ct: consistency training, algorithm 3 of arXiv:2303.01469 (spec 2.4): neighbouring levels of a
+/* ct: consistency training, algorithm 3 of arXiv:2303.01469: neighbouring levels of a
  * grid that grows, the same noise at both; the target network's decay grows with it:
  *
  *     S(k) = max(1, ceil(sqrt(k/K ((s1 + 1)^2 - s0^2) + s0^2) - 1)) pairs of levels

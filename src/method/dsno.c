@@ -1,4 +1,4 @@
-/* dsno: operator learning, arXiv:2211.13449 (spec 2.9). The data are trajectories (fewstep data
+/* dsno: operator learning, arXiv:2211.13449. The data are trajectories (fewstep data
  * trajectories): noise and points of a teacher's path from it. The student, the teacher's U-Net
  * with Fourier layers along time (nn/dfno.h), makes all points in one evaluation:
  *

@@ -1,4 +1,4 @@
-/* ect: easy consistency tuning, arXiv:2406.14548 (spec 2.6): from a diffusion model to a
+/* ect: easy consistency tuning, arXiv:2406.14548: from a diffusion model to a
  * consistency model by moving r towards t. ln t is normal, and in stage a
  *
  *     r = max(0, t (1 - (1 + k sigmoid(-b t)) / q^(a+1)))
@@ -59,7 +59,7 @@ static few_val build(few_method_ctx *c)
 static void draw(const few_method_ctx *c, int64_t step, int64_t index, double *v)
 {
     const struct options *o = c->options;
-    const int stage = few_method_equal_phase(step, c->steps, o->stages).index;
+    const int stage = few_method_phase(step, c->steps, o->stages, NULL).index;
     double normal[4];
     few_philox_normal((uint32_t[4]){ 0, FEW_RNG_TIME, (uint32_t)step, (uint32_t)index },
                       (uint32_t[2]){ (uint32_t)c->seed, (uint32_t)(c->seed >> 32) }, normal);

@@ -1,4 +1,4 @@
-/* ict: improved consistency training, arXiv:2310.14189 (spec 2.5). Against ct: no target network,
+/* ict: improved consistency training, arXiv:2310.14189. Against ct: no target network,
  * the pseudo-Huber norm, weights 1/(s_{i+1} - s_i), pairs of levels drawn as if ln s were normal,
  * and a grid that doubles:
  *

@@ -41,12 +41,18 @@ void few_method_point(const few_spec *s, double t, double *v)
     v[FEW_POINT_FROM_OUT] = c.from_out;
 }
 
-few_phase few_method_equal_phase(int64_t step, int64_t steps, int n)
+few_phase few_method_phase(int64_t step, int64_t steps, int n, const int *share)
 {
-    int k = 0;
-    while (k + 1 < n && step >= steps * (k + 1) / n)
-        k++;
-    return (few_phase){ .index = k, .n = n, .begin = steps * k / n, .end = steps * (k + 1) / n };
+    int all = 0, before = 0, k = 0;
+    for (int i = 0; i < n; i++)
+        all += share ? share[i] : 1;
+    int after = share ? share[0] : 1;
+    for (; k + 1 < n && step >= steps * after / all; k++) {
+        before = after;
+        after += share ? share[k + 1] : 1;
+    }
+    return (
+        few_phase){ .index = k, .n = n, .begin = steps * before / all, .end = steps * after / all };
 }
 
 few_val few_method_noise(few_method_ctx *c)

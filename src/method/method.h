@@ -102,10 +102,11 @@ few_val few_method_network(few_method_ctx *c, int set, few_val z, int point, few
 /* x_hat = from_z z + from_out network(z). */
 few_val few_method_predict_x(few_method_ctx *c, int set, few_val z, int point, few_val label);
 
-/* Part of n equal ones that `step` of `steps` belongs to; student_steps is left 0. */
-few_phase few_method_equal_phase(int64_t step, int64_t steps, int n);
+/* Part of n that `step` of `steps` belongs to, whose lengths are as `share` (NULL: equal);
+ * student_steps is left 0. */
+few_phase few_method_phase(int64_t step, int64_t steps, int n, const int *share);
 
-/* Distances per sample (spec 1.6): rms, elem, norm, l2sq of u [N, sample shape] -> [N]. */
+/* Distances per sample: rms, elem, norm, l2sq of u [N, sample shape] -> [N]. */
 few_val few_method_distance(few_method_ctx *c, const char *name, few_val u, double eps);
 
 #endif

@@ -1,4 +1,4 @@
-/* Multistep consistency, Algorithm 1 of arXiv:2403.06807 (spec 1.6), for mct.c and mcd.c.
+/* Multistep consistency, Algorithm 1 of arXiv:2403.06807, for mct.c and mcd.c.
  *
  * The path from noise (t = 1) to data (t = 0) is cut into S segments; inside the segment that
  * starts at ts, the student learns to agree with itself after one teacher step t -> s:

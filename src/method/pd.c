@@ -1,4 +1,4 @@
-/* pd: progressive distillation, algorithm 2 of arXiv:2202.00512 (spec 2.2). A student of n steps
+/* pd: progressive distillation, algorithm 2 of arXiv:2202.00512. A student of n steps
  * learns to do in one what its teacher does in two; then it teaches a student of n / 2:
  *
  *     t = (i+1)/n, m = t - 0.5/n, s = t - 1/n;   z_t = alpha_t x + sigma_t eps
@@ -140,10 +140,25 @@ static int halvings(int from, int steps)
     return n;
 }
 
+/* Steps of training of each student, as parts of their sum, which is returned: those of 2 steps and
+ * 1 have twice the others' (appendix B of the paper). */
+static int shares(const few_method_ctx *c, int share[7])
+{
+    const struct options *o = c->options;
+    int sum = 0;
+    for (int k = 0; k <= halvings(o->from, c->student_steps); k++) {
+        share[k] = o->from >> k <= 2 ? 2 : 1;
+        sum += share[k];
+    }
+    return sum;
+}
+
 static few_phase phase(const few_method_ctx *c, int64_t step)
 {
     const struct options *o = c->options;
-    few_phase p = few_method_equal_phase(step, c->steps, halvings(o->from, c->student_steps) + 1);
+    int share[7];
+    shares(c, share);
+    few_phase p = few_method_phase(step, c->steps, halvings(o->from, c->student_steps) + 1, share);
     p.student_steps = o->from >> p.index;
     return p;
 }
@@ -156,7 +171,8 @@ static few_status check(const few_method_ctx *c, few_error *err)
         return few_fail(err, FEW_ECONFIG,
                         "method.from (%d) must be the student's steps (%d) times a power of 2",
                         o->from, steps);
-    if (c->steps <= halvings(o->from, steps))
+    int share[7];
+    if (c->steps < shares(c, share))
         return few_fail(err, FEW_ECONFIG, "%d students need more than %lld steps of training",
                         halvings(o->from, steps) + 1, (long long)c->steps);
     return FEW_OK;

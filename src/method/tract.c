@@ -1,4 +1,4 @@
-/* tract: transitive closure time-distillation, arXiv:2303.04248 (spec 2.3). In few phases the
+/* tract: transitive closure time-distillation, arXiv:2303.04248. In few phases the
  * number of steps falls, 1024 -> 32 -> S say. A phase is multistep consistency distillation by DDIM
  * on the grid of its first number, with two differences: an average of the student (decay 0.5)
  * stands for it at s, and the distance is squared, weighted by max(1, SNR). The student of a phase
@@ -6,6 +6,8 @@
  * [-1, 1], and so it is when the student is sampled. */
 #include "base/philox.h"
 #include "method/multistep_consistency.h"
+
+#include <string.h>
 
 struct options {
     few_mc_options mc;
@@ -48,7 +50,7 @@ static int steps_before(const few_method_ctx *c, int k)
 static few_phase phase(const few_method_ctx *c, int64_t step)
 {
     const struct options *o = c->options;
-    few_phase p = few_method_equal_phase(step, c->steps, o->phases.n);
+    few_phase p = few_method_phase(step, c->steps, o->phases.n, NULL);
     p.student_steps = steps_before(c, p.index + 1);
     return p;
 }
@@ -58,6 +60,11 @@ static few_status check(const few_method_ctx *c, few_error *err)
     const struct options *o = c->options;
     if (o->phases.n < 1)
         return few_fail(err, FEW_ECONFIG, "method.phases is empty: at least the teacher's steps");
+    if (o->phases.n > 1 && !strcmp(o->mc.teacher_step, "midpoint"))
+        return few_fail(err, FEW_ECONFIG,
+                        "method.teacher_step=midpoint is for one phase: from the second the "
+                        "teacher is a student, whose own steps end where they should; take "
+                        "ddim, or shorten method.phases");
     if (c->steps < o->phases.n)
         return few_fail(err, FEW_ECONFIG, "%d phases need more than %lld steps of training",
                         o->phases.n, (long long)c->steps);

@@ -86,7 +86,7 @@ static inline const double *oracle_out(oracle_net *o, const double *z, double sc
     return o->value[o->out];
 }
 
-/* D(x; s) of EDM, in its own terms (spec 2), with the boundary of consistency models where s_min is
+/* D(x; s) of EDM, in its own terms, with the boundary of consistency models where s_min is
  * not 0. A network that predicts v is one with sigma_data = 1 whose output has the other sign. */
 static inline void oracle_denoise(oracle_net *o, const double *x, double s, double s_min, int label,
                                   const double rng[4], double *out)

@@ -1,5 +1,5 @@
 /* The methods that multistep consistency is compared with, against their papers as printed: losses
- * of every option, gradients, the fixed points and figures of the spec, and what every method of
+ * of every option, gradients, the fixed points and figures of those, and what every method of
  * the list must keep. */
 #include "method/rig.h"
 
@@ -149,7 +149,27 @@ static void pd_is_algorithm_2(void **state)
         }
 }
 
-/* Gaussian data with mean 0.2 and deviation 0.5: E[x | z] is known (spec 1.9). */
+/* Students of 2 steps and 1 are trained twice as long as each of the others, and every step is one
+ * student's. */
+static void pd_trains_the_last_longest(void **state)
+{
+    (void)state;
+    rig r;
+    int trained[17] = { 0 }, before = 16;
+    rig_open(&r, "pd", 1, 0, LIST("method.from", "16"));
+    for (int64_t at = 0; at < STEPS; at++) {
+        const few_phase p = r.ctx.method->phase(&r.ctx, at);
+        assert_true(p.n == 5 && p.begin <= at && at < p.end);
+        assert_int_equal(p.student_steps, 16 >> p.index);
+        assert_true(p.student_steps == before || (2 * p.student_steps == before && at == p.begin));
+        trained[before = p.student_steps]++;
+    }
+    for (int n = 16; n >= 1; n /= 2)
+        assert_true(fabs(trained[n] - STEPS * (n <= 2 ? 2 : 1) / 7.0) <= 1);
+    rig_close(&r);
+}
+
+/* Gaussian data with mean 0.2 and deviation 0.5: E[x | z] is known. */
 static double gauss_x(double z, double a, double s)
 {
     return (0.25 * a * z + s * s * 0.2) / (a * a * 0.25 + s * s);
@@ -247,7 +267,7 @@ static void tract_is_its_papers(void **state)
         }
 }
 
-/* The spec's figure: T = 8, R = 4, from 7 over 6 to 4. */
+/* T = 8, R = 4, from 7 over 6 to 4. */
 static void tract_of_gaussian_data(void **state)
 {
     (void)state;
@@ -443,7 +463,7 @@ static void curricula(void **state)
     rig_close(&r);
 }
 
-/* r of t by stage, read from what is drawn: a level t whose r the spec gives. */
+/* r of t by stage, read from what is drawn: a level t whose r is known. */
 static void ect_stages(void **state)
 {
     (void)state;
@@ -683,7 +703,8 @@ static void gradients_reach_all_of_the_student(void **state)
         { "mcd", { "method.last", "x_hat", "method.weight", "snr+1" } },
         { "mct", { "method.distance", "l2sq", "model.prediction", "x" } },
         { "pd", { "method.teacher_step", "addim" } },
-        { "tract", { "method.clip", "false", "method.teacher_step", "midpoint" } },
+        { "tract",
+          { "method.phases", "32", "method.clip", "false", "method.teacher_step", "midpoint" } },
         { "cd", { "method.teacher_step", "euler", "method.distance", "norm" } },
         { "cd", { "model.prediction", "edm", "teacher.prediction", "edm" } },
         { "ct", { "method.distance", "elem" } },
@@ -736,6 +757,7 @@ static void refusals(void **state)
         { "tract", 2, { "method.phases", "8,16" }, "fall" },
         { "tract", 1, { "method.phases", "1024,128" }, "64 at most" },
         { "tract", 8, { "method.phases", "8" }, "fall" },
+        { "tract", 2, { "method.phases", "32,8", "method.teacher_step", "midpoint" }, "one phase" },
         { "cd", 2, { NULL }, "renoise" },
         { "ct", 1, { "model.prediction", "x" }, "return its input" },
         { "ict", 1, { "method.sigma_max", "1e5" }, "schedule" },
@@ -767,6 +789,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pd_is_algorithm_2),
+        cmocka_unit_test(pd_trains_the_last_longest),
         cmocka_unit_test(pd_of_gaussian_data),
         cmocka_unit_test(tract_is_its_papers),
         cmocka_unit_test(tract_of_gaussian_data),

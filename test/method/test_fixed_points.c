@@ -1,4 +1,4 @@
-/* The fixed points of the methods (spec 2): where every step of the teacher is exact, a student
+/* The fixed points of the methods: where every step of the teacher is exact, a student
  * that is right has no loss. Data are N(mu, s0^2), so that what is right is known in closed form,
  * and the networks answer what the test says. With s0 = 0 there is one image. */
 #include "method/rig.h"
@@ -318,7 +318,7 @@ static void right_students_have_no_loss(void **state)
         { "tract",
           4,
           false,
-          { "method.phases", "32,8", "method.clip", "false", "method.teacher_step", "midpoint",
+          { "method.phases", "8", "method.clip", "false", "method.teacher_step", "midpoint",
             "model.prediction", "x" } },
         { "tract", 2, true, { "method.phases", "32,8" } },
         { "pd", 2, false, { NULL } },
