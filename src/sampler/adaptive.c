@@ -43,10 +43,9 @@ static unsigned needs(const void *options)
 static few_status check(const few_spec *spec, const void *options, int steps, few_strbuf *warning,
                         few_error *err)
 {
-    static const few_grid any = { .name = (char *)"time" };
     const struct options *o = options;
     few_trial at;
-    FEW_TRY(few_path_check(spec, &any, steps, warning, err));
+    FEW_TRY(few_diffusion_check(spec, steps, err));
     if (steps != 1)
         few_strbuf_add(warning, "sampler 'adaptive' takes as many steps as its tolerances ask for");
     few_sampler_adaptive.adaptive->begin(spec, o, &at);

@@ -5,6 +5,7 @@
 #include "diffusion/step.h"
 #include "sampler/grid.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct options {
@@ -14,12 +15,15 @@ struct options {
     char *last;
 };
 
+#define ETA "0.75"
+#define X_FRAC "0.1"
+
 static const few_option table[] = {
     { "x_var", FEW_OPT_CHOICE, offsetof(struct options, x_var), "analytic", 0, 0,
       "variance of x: a formula, or measured (fewstep eval xvar)", "analytic|table" },
-    { "eta", FEW_OPT_DOUBLE, offsetof(struct options, eta), "0.75", 0, 1,
+    { "eta", FEW_OPT_DOUBLE, offsetof(struct options, eta), ETA, 0, 1,
       "part of the measured variance that is used", NULL },
-    { "x_frac", FEW_OPT_DOUBLE, offsetof(struct options, x_frac), "0.1", 0, 1,
+    { "x_frac", FEW_OPT_DOUBLE, offsetof(struct options, x_frac), X_FRAC, 0, 1,
       "analytic: x_var = x_frac / (2 + SNR)", NULL },
     { "last", FEW_OPT_CHOICE, offsetof(struct options, last), "full", 0, 0,
       "the last step: as printed, or x_hat alone", "full|x_hat" },
@@ -32,10 +36,14 @@ static few_status check(const few_spec *spec, const void *options, int steps, fe
 {
     const struct options *o = options;
     FEW_TRY(few_path_check(spec, options, steps, warning, err));
-    if (!strcmp(o->x_var, "table") && !spec->x_error.n)
+    const bool measured = !strcmp(o->x_var, "table");
+    if (measured && !spec->x_error.n)
         return few_fail(err, FEW_EUNSUPPORTED,
                         "x_var=table: this checkpoint has no table; make a copy that has one with "
                         "'fewstep eval xvar RUN_OR_FILE -o FILE'");
+    if (measured ? o->x_frac != strtod(X_FRAC, NULL) : o->eta != strtod(ETA, NULL))
+        return few_fail(err, FEW_EINVAL, "%s is of x_var=%s, this is x_var=%s",
+                        measured ? "x_frac" : "eta", measured ? "analytic" : "table", o->x_var);
     return FEW_OK;
 }
 

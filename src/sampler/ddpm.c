@@ -1,4 +1,4 @@
-/* ddpm: ancestral sampling (arXiv:2006.11239) between any two times (spec 3.3): with
+/* ddpm: ancestral sampling (arXiv:2006.11239) between any two times: with
  * r = SNR_t / SNR_s,
  *
  *     z_s = r (alpha_s / alpha_t) z_t + (1 - r) alpha_s x_hat + sqrt(v) xi,

@@ -4,6 +4,7 @@
 #include "diffusion/step.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define EDM_SIGMA_MAX 80
@@ -30,6 +31,13 @@ static double first_noise(const few_grid *g, const few_spec *spec)
     return g->sigma_max > 0 ? g->sigma_max : spec->sigma_max > 0 ? spec->sigma_max : EDM_SIGMA_MAX;
 }
 
+/* Whether grid karras ends where a consistency model returns what it is given: that is no step. */
+static bool ends_at_least(const few_grid *g, const few_spec *spec)
+{
+    const double least = spec->prediction.sigma_min;
+    return fabs(g->sigma_min - least) <= 1e-6 * least;
+}
+
 double few_grid_time(const few_grid *g, const few_spec *spec, int k, int n)
 {
     const few_schedule *s = &spec->schedule;
@@ -44,7 +52,8 @@ double few_grid_time(const few_grid *g, const few_spec *spec, int k, int n)
     if (!strcmp(g->name, "karras")) {
         const double max = first_noise(g, spec);
         const double a = pow(max, 1 / g->rho), b = pow(g->sigma_min, 1 / g->rho);
-        const double noise = k ? pow(a + (b - a) * k / (n - 1), g->rho) : max;
+        const int parts = ends_at_least(g, spec) ? n : n - 1;
+        const double noise = k ? pow(a + (b - a) * k / parts, g->rho) : max;
         return few_schedule_time(s, -2 * log(noise));
     }
     return first_time(spec) * few_uniform_time(k, n);
@@ -53,6 +62,13 @@ double few_grid_time(const few_grid *g, const few_spec *spec, int k, int n)
 few_status few_grid_check(const few_grid *g, const few_spec *spec, int n, few_error *err)
 {
     const bool list = !strcmp(g->name, "list"), karras = !strcmp(g->name, "karras");
+    if (!list && g->times.n)
+        return few_fail(err, FEW_EINVAL, "times are of grid=list, this is grid=%s", g->name);
+    if (!karras && (g->rho != strtod(FEW_GRID_RHO, NULL) || g->sigma_max != 0 ||
+                    g->sigma_min != strtod(FEW_GRID_SIGMA_MIN, NULL)))
+        return few_fail(err, FEW_EINVAL,
+                        "rho, sigma_min and sigma_max are of grid=karras, this is grid=%s",
+                        g->name);
     if (list && g->times.n != n)
         return few_fail(err, FEW_EINVAL, "grid list has %d times for %d steps", g->times.n, n);
     if (karras) {
@@ -105,10 +121,8 @@ few_ancestral few_ancestral_of(few_point t, few_point s)
     return (few_ancestral){ r * s.sigma / t.sigma, kept * s.alpha, kept };
 }
 
-few_status few_path_check(const few_spec *spec, const void *options, int steps, few_strbuf *warning,
-                          few_error *err)
+few_status few_diffusion_check(const few_spec *spec, int steps, few_error *err)
 {
-    (void)warning;
     if (spec->steps > 0)
         return few_fail(err, FEW_EUNSUPPORTED,
                         "this checkpoint is a %d-step student: it jumps to the %s, not along the "
@@ -117,6 +131,14 @@ few_status few_path_check(const few_spec *spec, const void *options, int steps, 
                         few_sampler_default(spec)->name, spec->steps, spec->steps > 1 ? "s" : "");
     if (steps > 100000)
         return few_fail(err, FEW_EINVAL, "%d steps are more than 100000", steps);
+    return FEW_OK;
+}
+
+few_status few_path_check(const few_spec *spec, const void *options, int steps, few_strbuf *warning,
+                          few_error *err)
+{
+    (void)warning;
+    FEW_TRY(few_diffusion_check(spec, steps, err));
     return few_grid_check(options, spec, steps, err);
 }
 

@@ -11,6 +11,9 @@ typedef struct few_grid {
     few_doubles times;
 } few_grid;
 
+#define FEW_GRID_RHO "7"
+#define FEW_GRID_SIGMA_MIN "0.002"
+
 /* Rows of an option table; `type` has a few_grid named grid. */
 #define FEW_GRID_OPTIONS(type, fallback)                                                           \
     { "grid", FEW_OPT_CHOICE,     offsetof(type, grid.name), fallback, 0,                          \
@@ -18,7 +21,7 @@ typedef struct few_grid {
         { "rho",                                                                                   \
           FEW_OPT_DOUBLE,                                                                          \
           offsetof(type, grid.rho),                                                                \
-          "7",                                                                                     \
+          FEW_GRID_RHO,                                                                            \
           1e-3,                                                                                    \
           1e3,                                                                                     \
           "exponent of grid karras",                                                               \
@@ -26,7 +29,7 @@ typedef struct few_grid {
         { "sigma_min",                                                                             \
           FEW_OPT_DOUBLE,                                                                          \
           offsetof(type, grid.sigma_min),                                                          \
-          "0.002",                                                                                 \
+          FEW_GRID_SIGMA_MIN,                                                                      \
           1e-9,                                                                                    \
           1e9,                                                                                     \
           "noise per signal before the last step of grid karras",                                  \
@@ -45,11 +48,11 @@ typedef struct few_grid {
     }
 
 /* Time k of n steps, 0 <= k <= n; the last is 0. karras: arXiv:2206.00364, equation 5. For a
- * consistency model time, karras and log_snr begin at the noise it was trained for, and log_snr
- * ends at its least. */
+ * consistency model time, karras and log_snr begin at the noise it was trained for, and log_snr and
+ * a karras whose sigma_min is its least end there, in time n, not n - 1. */
 double few_grid_time(const few_grid *g, const few_spec *spec, int k, int n);
-/* Does it fall strictly, inside the schedule and what a consistency model knows? Fails: FEW_EINVAL.
- */
+/* Does it fall strictly, inside the schedule and what a consistency model knows, and is nothing set
+ * that belongs to another grid? Fails: FEW_EINVAL. */
 few_status few_grid_check(const few_grid *g, const few_spec *spec, int n, few_error *err);
 
 /* Time k of n equal steps: 1 - k/n. */
@@ -62,14 +65,17 @@ typedef struct few_point {
 few_point few_point_at(const few_spec *spec, double t);
 few_point few_grid_point(const few_grid *g, const few_spec *spec, int k, int n);
 
-/* The mean of an ancestral step, z_s = z z_t + x x_hat; kept = 1 - SNR_t/SNR_s (spec 3.3). */
+/* The mean of an ancestral step, z_s = z z_t + x x_hat; kept = 1 - SNR_t/SNR_s. */
 typedef struct few_ancestral {
     double z, x, kept;
 } few_ancestral;
 few_ancestral few_ancestral_of(few_point t, few_point s);
 
-/* The check of samplers along the path, whose options begin with a few_grid: refuses students,
- * which jump to the start of their segment, and grids that do not fall. */
+/* Refuses students, which jump to the start of their segment. Fails: FEW_EUNSUPPORTED, FEW_EINVAL.
+ */
+few_status few_diffusion_check(const few_spec *spec, int steps, few_error *err);
+/* The check of samplers along the path, whose options begin with a few_grid: that, and grids that
+ * do not fall. */
 few_status few_path_check(const few_spec *spec, const void *options, int steps, few_strbuf *warning,
                           few_error *err);
 /* For samplers of students: refuses evaluations at times that a student knows nothing of. */

@@ -8,7 +8,7 @@
  * m with m the mean square of eps_hat. The last step returns x_hat.
  *
  * Langevin steps of a size that does not shrink are too wide: a Gaussian's variance comes out
- * 1 / (1 - snr^2) times what it is, however many steps there are. */
+ * 1 + snr^2 times what it is, however many steps there are. */
 #include "sampler/grid.h"
 
 struct options {

@@ -601,7 +601,7 @@ static void loading_and_freeing_leaks_nothing(void **state)
         few_model *m = load("teacher.safetensors", 1);
         few_sample_defaults(&o);
         o.sampler = "addim"; /* has options */
-        o.settings = "eta=0.5,last=x_hat";
+        o.settings = "x_frac=0.05,last=x_hat";
         o.steps = 1;
         o.guidance = k % 2;
         sample(m, 1 + k % 2, &o, images);

@@ -1,4 +1,4 @@
-/* Samplers along the path: the spec's figures and vectors (3.3, 3.4), orders of convergence, and
+/* Samplers along the path: figures and vectors, orders of convergence, and
  * the distributions they must reach, for every sampler of the list. */
 #include "sampler/cases.h"
 
@@ -12,7 +12,7 @@ static double time_of_noise(const few_spec *s, double noise)
     return few_schedule_time(&s->schedule, -2 * log(noise));
 }
 
-/* ---- the spec's figures ---------------------------------------------------------------------*/
+/* ---- figures --------------------------------------------------------------------------------*/
 
 static void karras_table(void **state)
 {
@@ -271,7 +271,7 @@ static bool is_linear(const few_net *n, const test_case *at)
 }
 
 /* The deviation reached in many steps: the data's, but Langevin steps e score + sqrt(2 e) xi with
- * e = 2 snr^2 V keep V / (1 - snr^2), however many they are. */
+ * e = 2 (snr V)^2 / v at a variance v keep V (1 + snr^2), however many they are. */
 static double deviation_of(const test_case *at)
 {
     chain c = { 0 };
@@ -284,7 +284,7 @@ static double deviation_of(const test_case *at)
     json_decref(o);
     chain_close(&c);
     assert_true(snr > 0);
-    return 0.5 / sqrt(1 - snr * snr);
+    return 0.5 * sqrt(1 + snr * snr);
 }
 
 /* aDDIM needs more steps: it takes x_hat and eps_hat for orthogonal, but with one Gaussian they are

@@ -1,6 +1,10 @@
 /* What samplers refuse: grids, checkpoints, and where a chain may be cut. */
 #include "sampler/cases.h"
 
+#include "sampler/grid.h"
+
+#include <math.h>
+
 /* ---- refusals -------------------------------------------------------------------------------*/
 
 static void wrong_grids(void **state)
@@ -19,7 +23,12 @@ static void wrong_grids(void **state)
         { "euler", "sigma_max=1e6", 4, "inside the schedule" },
         { "euler", "sigma_min=1e-7", 4, "inside the schedule" },
         { "euler", "sigma_min=80", 4, "not falling" },
-        { "euler", "sigma_max=1e6 grid=time", 4, NULL },
+        { "euler", "sigma_max=1e6 grid=time", 4, "of grid=karras, this is grid=time" },
+        { "ddim", "rho=5", 4, "of grid=karras" },
+        { "ddim", "sigma_min=0.02 grid=log_snr", 4, "of grid=karras" },
+        { "ddim", "times=1,0.5", 2, "of grid=list" },
+        { "heun", "times=1,0.5", 2, "of grid=list, this is grid=karras" },
+        { "addim", "eta=0.5", 4, "of x_var=table" },
         { "dpmpp_2m", "grid=log_snr", 1, NULL },
         { "pc", "", 100000, NULL },
         { "pc", "", 100001, "100001" },
@@ -161,6 +170,30 @@ static void consistency_models_know_their_noise(void **state)
     few_net_free(&n);
 }
 
+/* Karras's grid of 18 levels, as cd learns them, is 17 steps: at the least level there is nothing
+ * to do. With another end, or of a diffusion model, the last level is a step. */
+static void consistency_models_stop_before_their_least(void **state)
+{
+    (void)state;
+    few_net n;
+    make(&n, point, "15");
+    n.spec.steps = 1;
+    n.spec.sigma_max = 80;
+    for (int least = 0; least < 2; least++)
+        for (int k = 0; k <= 17; k++) {
+            few_grid g = { .name = (char *)"karras", .rho = 7, .sigma_min = 0.002 };
+            n.spec.prediction.sigma_min = least ? 0.002 : 0;
+            const double root = pow(80, 1 / 7.0), step = (pow(0.002, 1 / 7.0) - root) / 17;
+            const double noise = pow(root + k * step, 7), want = k == 17 && least ? 0 : noise;
+            const few_point p = few_grid_point(&g, &n.spec, k, least ? 17 : 18);
+            if (want > 0)
+                assert_true(fabs(p.noise / want - 1) < 1e-6);
+            else
+                assert_true(p.t == 0);
+        }
+    few_net_free(&n);
+}
+
 /* Students that were taught at few times, or at one. */
 static void some_students_have_no_other_times(void **state)
 {
@@ -252,6 +285,7 @@ int main(void)
         cmocka_unit_test(students_are_for_their_samplers),
         cmocka_unit_test(the_way_out_is_named),
         cmocka_unit_test(consistency_models_know_their_noise),
+        cmocka_unit_test(consistency_models_stop_before_their_least),
         cmocka_unit_test(some_students_have_no_other_times),
         cmocka_unit_test(parts),
     };
