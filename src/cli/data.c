@@ -4,6 +4,7 @@
 #include "cli/data_parts.h"
 #include "cli/progress.h"
 #include "image/pack.h"
+#include "nn/unet.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static void make_table(void)
           "of a sheet; 0: square", NULL },
         { "steps", FEW_OPT_INT, offsetof(struct options, steps), "16", 1, 1e5,
           "of ddim, with trajectories", NULL },
-        { "states", FEW_OPT_INT, offsetof(struct options, states), "4", 1, 64,
+        { "states", FEW_OPT_INT, offsetof(struct options, states), "4", 1, FEW_MAX_TIMES,
           "points of a trajectory, the image among them", NULL },
         { "seed", FEW_OPT_U64, offsetof(struct options, seed), "1", 0, 0, "of their noise", NULL },
         { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all",

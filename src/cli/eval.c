@@ -31,7 +31,8 @@ static const few_option table[] = {
       "images to draw from each checkpoint, or of the data with xvar; 0: 10000, 1000 with xvar",
       NULL },
     { "steps", FEW_OPT_INT, offsetof(struct options, steps), "0", 0, 100000,
-      "of the sampler; 0: the checkpoint's own (128 for a teacher)", NULL },
+      "of the sampler; 0: what a student was made for, with a teacher the sampler's (ddim 128)",
+      NULL },
     { "sampler", FEW_OPT_STRING, offsetof(struct options, sampler), NULL, 0, 0,
       "sampler; absent: the checkpoint's own", NULL },
     { "set", FEW_OPT_STRINGS, offsetof(struct options, set), NULL, 0, 0,
@@ -156,7 +157,7 @@ struct evaluation {
     char **path;
     float *noise; /* [samples,h,w,c], or NULL */
     char *keep;   /* folder of unfinished evaluations, or NULL */
-    int n;
+    int n, teachers;
 };
 
 static few_status open_references(struct evaluation *e, const char *first, few_error *err)
@@ -184,22 +185,26 @@ static few_status open_references(struct evaluation *e, const char *first, few_e
     return st;
 }
 
+/* Beside teachers, how to sample is meant for them alone. */
+static bool is_meant(const struct evaluation *e, int k)
+{
+    return !e->net[k].spec.steps || !e->teachers;
+}
+
 static few_status choose(struct evaluation *e, int k, few_error *err)
 {
     const struct options *o = e->o;
     const few_spec *spec = &e->net[k].spec;
     few_quality_row *r = &e->row[k];
+    const bool asked = is_meant(e, k);
     const few_sampler *s =
-        o->sampler ? few_sampler_find(o->sampler, err) : few_sampler_default(spec);
+        o->sampler && asked ? few_sampler_find(o->sampler, err) : few_sampler_default(spec);
     if (!s)
         return FEW_EINVAL;
-    if (spec->steps && strcmp(s->name, "multistep") != 0 && e->n > 1)
-        s = few_sampler_default(spec); /* a sampler for the teachers among several */
-    const int steps =
-        o->steps && !(spec->steps && e->n > 1) ? o->steps : few_sampler_default_steps(spec, s);
+    const int steps = o->steps && asked ? o->steps : few_sampler_default_steps(spec, s);
     r->draw.sampler = s; /* its options are freed by it */
     FEW_TRY(few_sampler_options_make(s, &e->sampler_options[k], err));
-    if (!spec->steps || e->n == 1)
+    if (asked)
         FEW_TRY(few_sampler_options_set(s, e->sampler_options[k], &o->set, err));
     few_strbuf warning;
     few_strbuf_init(&warning);
@@ -216,7 +221,7 @@ static few_status choose(struct evaluation *e, int k, few_error *err)
                           .steps = steps,
                           .seed = o->seed,
                           .noise = e->noise,
-                          .guidance = spec->steps && e->n > 1 ? 0 : o->guidance };
+                          .guidance = asked ? o->guidance : 0 };
     return few_sampler_part(s, spec, e->sampler_options[k], steps, o->from, 0, &r->draw.begin,
                             &r->draw.end, err);
 }
@@ -259,7 +264,7 @@ static void print_json(const struct evaluation *e)
             (json_int_t)r->draw.seed, "reference", (json_int_t)v->reference, "reference_hash",
             v->reference_hash, "features_hash", v->features_hash);
         json_t *set = json_array();
-        for (int i = 0; i < e->o->set.n; i++)
+        for (int i = 0; i < e->o->set.n && is_meant(e, k); i++)
             json_array_append_new(set, json_string(e->o->set.v[i]));
         json_object_set_new(o, "guidance", few_cli_number(r->draw.guidance));
         json_object_set_new(o, "clip", json_boolean(r->net->spec.clip));
@@ -309,11 +314,14 @@ static few_status evaluate_all(struct evaluation *e, char **args, few_error *err
         FEW_TRY(few_cli_model_path(args[k], &e->path[k], err));
         FEW_TRY(few_net_load(&e->net[k], e->path[k], err));
         e->net[k].spec.clip |= e->o->clip;
-        if (k == 0 && e->o->noise)
-            FEW_TRY(few_cli_load_noise(e->o->noise, &e->net[0].spec, e->o->samples, &e->noise,
-                                       &noises, err));
-        FEW_TRY(choose(e, k, err));
+        e->teachers += !e->net[k].spec.steps;
     }
+    if (e->o->noise)
+        FEW_TRY(few_cli_load_noise(e->o->noise, &e->net[0].spec, e->o->samples, &e->noise, &noises,
+                                   err));
+    for (int k = 0; k < e->n; k++)
+        if (choose(e, k, err) != FEW_OK)
+            return e->n > 1 ? few_fail_in(err, "%s", e->path[k]) : err->code;
     FEW_TRY(open_references(e, args[0], err));
     for (int k = 0; k < e->n; k++)
         FEW_TRY(evaluate(e, k, err));
@@ -408,7 +416,9 @@ const few_command few_command_eval = {
              "       fewstep eval features PACK [--reference TEST] [-o FILE]\n"
              "       fewstep eval xvar RUN_OR_FILE -o FILE",
     .more =
-        "Several checkpoints make a table and, with --report, one page. The second form trains\n"
+        "Several checkpoints make a table and, with --report, one page; --sampler, --steps,\n"
+        "--set and --guidance are then the teachers' alone, if there are any. The second form "
+        "trains\n"
         "the small classifier in whose features the distance is taken, by default into\n"
         "PACK-features.safetensors; without classes it learns to tell turned and blurred images.\n"
         "The third measures how far a diffusion model's prediction is from the data, by\n"

@@ -31,7 +31,8 @@ static const few_option table[] = {
     { "output", FEW_OPT_STRING, offsetof(struct options, output), NULL, 0, 0,
       "FILE.png (a sheet), FILE.npy, or a folder of PNGs", NULL },
     { "steps", FEW_OPT_INT, offsetof(struct options, steps), "0", 0, 100000,
-      "of the sampler; 0: what the checkpoint was made for (128 for a teacher)", NULL },
+      "of the sampler; 0: what a student was made for, with a teacher the sampler's (ddim 128)",
+      NULL },
     { "seed", FEW_OPT_U64, offsetof(struct options, seed), "0", 0, 0,
       "image i of seed k is always the same image", NULL },
     { "first", FEW_OPT_I64, offsetof(struct options, first), "0", 0, 1e15,
@@ -288,7 +289,7 @@ static int run(const void *options, int n_args, char **args)
 const few_command few_command_sample = {
     .name = "sample",
     .help = "draw images from a checkpoint",
-    .usage = "sample RUN_OR_FILE -n N [--steps S] [--seed K] [--class C] [OPTIONS] -o "
+    .usage = "sample RUN_OR_FILE [-n N] [--steps S] [--seed K] [--class C] [OPTIONS] -o "
              "FILE.png|FILE.npy|DIR",
     .options = table,
     .options_size = sizeof(struct options),

@@ -249,6 +249,7 @@ few_status few_config_set_all(few_config *c, const few_strings *set, const char 
     few_strbuf one;
     few_strbuf_init(&one);
     few_status st = FEW_OK;
+    bool other_data = false, test = false;
     for (int k = 0; st == FEW_OK && few_next_setting(set, &k, &one);) {
         char *equals = strchr(one.s, '=');
         if (!equals) {
@@ -256,9 +257,16 @@ few_status few_config_set_all(few_config *c, const few_strings *set, const char 
             break;
         }
         *equals = 0;
+        test |= !strcmp(one.s, "data.test");
+        other_data |=
+            !strcmp(one.s, "data.path") && !(c->data.path && !strcmp(c->data.path, equals + 1));
         st = few_config_set(c, one.s, equals + 1, where, err);
     }
     few_strbuf_free(&one);
+    if (other_data && !test) {
+        few_free(c->data.test);
+        c->data.test = NULL;
+    }
     return st;
 }
 

@@ -190,6 +190,11 @@ ok "distil with a table" "$fewstep" distill tabled.safetensors --steps 2 -o tabl
 ! grep -q x_error out || { echo "FAIL a student keeps its teacher's table"; failed=1; }
 refused 1 "take its teacher" "$fewstep" eval xvar s --train d.few -o x.safetensors
 refused 1 "-o FILE is missing" "$fewstep" eval xvar t
+ok "eval two students" "$fewstep" eval s s2 --samples 8 --steps 1 --features f.safetensors --json
+[ "$(grep -c '"nfe": 1\b' out)" = 2 ] || { echo "FAIL --steps of two students"; cat out; failed=1; }
+ok "eval beside a teacher" "$fewstep" eval t s --samples 8 --steps 3 --features f.safetensors --json
+[ "$(grep '"nfe"' out | tr -d ' ,' | tr '\n' ' ')" = '"nfe":3 "nfe":2 ' ] || { echo "FAIL --steps is the teacher's"; cat out; failed=1; }
+refused 1 "s2/checkpoints" "$fewstep" eval s2 s --samples 8 --sampler ddim --features f.safetensors
 ok "eval one" "$fewstep" eval s --samples 8 --features f.safetensors --json
 keys fd floor samples nfe images_per_second guidance set
 refused 1 "null class" "$fewstep" eval s --samples 8 --features f.safetensors --guidance 1
@@ -208,6 +213,12 @@ ok "features without labels" "$fewstep" eval features own.few --epochs 1 --json
 has out '"task": "lessons"'
 ok "eval with what is beside" "$fewstep" eval own --samples 8 --steps 2
 has out "FD-own: 8 samples"
+ok "another pack" "$fewstep" train c.yaml -o other --set data.path=own.few,train.steps=1,train.sample_every=0
+! grep -q 'test: d.few' other/config.yaml || { echo "FAIL test images of another pack"; failed=1; }
+ok "its own test images" "$fewstep" eval other --samples 8 --steps 2
+has out "FD-own: 8 samples"
+ok "both named" "$fewstep" train c.yaml -o both --set data.test=d.few,data.path=own.few,train.steps=1,train.sample_every=0
+has both/config.yaml 'test: d.few'
 ok "eval without a floor" "$fewstep" eval own --samples 8 --steps 2 --train none
 ok "a pack of few" "$fewstep" data pack own-images-idx3-ubyte --max-images 10 -o ten.few
 refused 1 "10 images are too few" "$fewstep" eval features ten.few
