@@ -6,7 +6,7 @@ timestep k of a scheduler with num_train_timesteps = time_scale whose alphas_cum
 alpha^2((k+1)/time_scale). Trailing spacing then gives t = S/S, (S-1)/S, ..., 1/S whenever S divides
 time_scale, and the last step goes to alpha = 1, that is, it returns x_hat.
 
-  fewstep sample student.safetensors --noise noise.npy --raw images.npy
+  fewstep sample student.safetensors --noise noise.npy --raw -o images.npy
   diffusers_check.py student.safetensors noise.npy images.npy [--steps S] [--json] [--max-rms R]
   diffusers_check.py --self-test
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """fewstep against PyTorch on this machine: training, distillation and sampling, interleaved.
 
-  run.py --model a --config recipes/a.yaml --precision bf16 --out build/vs_pytorch.tsv
+  run.py --model a --config bench/models/a.yaml --precision bf16 --out build/vs_pytorch.tsv
 
 1. Every candidate setting of PyTorch (SETTINGS) runs each measure briefly, alone; the fastest is
    the peer of that measure. Then the winners start, warm up and stay alive.

@@ -1,4 +1,4 @@
-/* The analytic test bed (spec 1.9): data whose denoiser and probability flow are known exactly.
+/* The analytic test bed: data whose denoiser and probability flow are known exactly.
  * Data are one number each, a Gaussian or a mixture of them; phi is the angle of a time. */
 #ifndef FEW_DIFFUSION_GAUSS_H
 #define FEW_DIFFUSION_GAUSS_H

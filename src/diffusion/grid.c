@@ -1,4 +1,4 @@
-/* Integer-exact times (spec 1.6). */
+/* Integer-exact times. */
 #include "diffusion/grid.h"
 
 double few_time_value(few_time t)

@@ -1,4 +1,4 @@
-/* Distances between target and prediction, and weights of a time (spec 1.6). The graphs of
+/* Distances between target and prediction, and weights of a time. The graphs of
  * src/method compute the same; these, in double, are their oracle. */
 #ifndef FEW_DIFFUSION_LOSS_H
 #define FEW_DIFFUSION_LOSS_H

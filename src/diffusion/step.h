@@ -1,5 +1,5 @@
 /* One step along the path, in the angle form: DDIM, its inverse, aDDIM (arXiv:2403.06807, equations
- * 4, 5 and 12 to 14; spec 1.4 and 1.5). */
+ * 4, 5 and 12 to 14). */
 #ifndef FEW_DIFFUSION_STEP_H
 #define FEW_DIFFUSION_STEP_H
 

@@ -1,4 +1,4 @@
-/* The target of multistep consistency in closed form (spec 1.6): with ts < s < t,
+/* The target of multistep consistency in closed form: with ts < s < t,
  *     x_ref = w_teacher x_T + w_self x_ref0 + w_eps (k - sigma_s) eps_T
  * equals invDDIM_{t->ts}(DDIM_{s->ts}(x_ref0, z_s), z_t) for z_s = alpha_s x_T + k eps_T, and
  * nothing cancels. */

@@ -1,5 +1,5 @@
 /* How far a diffusion model's prediction of x is from x, by time: the variance of x that aDDIM
- * makes good for when x itself is not at hand (arXiv:2403.06807, section 3.2; spec 1.5). */
+ * makes good for when x itself is not at hand (arXiv:2403.06807, section 3.2). */
 #ifndef FEW_EVAL_X_ERROR_H
 #define FEW_EVAL_X_ERROR_H
 

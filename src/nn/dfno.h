@@ -1,4 +1,4 @@
-/* The network of operator learning (DSNO, arXiv:2211.13449; spec 2.9): from noise to several points
+/* The network of operator learning (DSNO, arXiv:2211.13449): from noise to several points
  * of its path to the data at once. The U-Net runs once for each point, with that point's time, and
  * after every block the points meet in a Fourier layer along time. */
 #ifndef FEW_NN_DFNO_H

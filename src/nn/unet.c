@@ -1,4 +1,4 @@
-/* UNet2DModel (spec 4.1): embeddings, down, middle, up, with the skips of every layer.
+/* UNet2DModel: embeddings, down, middle, up, with the skips of every layer.
  *
  * Easy to get wrong: the skip list holds conv_in's result first and every downsampler's last;
  * concatenation puts the current activation before the skip; DownBlock2D and UpBlock2D always

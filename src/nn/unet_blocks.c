@@ -1,4 +1,4 @@
-/* ResNet block, attention and resampling (spec 4.1).
+/* ResNet block, attention and resampling.
  *
  * The fused ops carry what diffusers writes as separate lines: the time embedding enters through
  * group_norm (add or scale-shift), SiLU is part of the norm, residuals are added by the convolution

@@ -20,8 +20,10 @@ typedef struct few_unet_config {
     char *downsample_type, *upsample_type; /* conv, resnet */
     double dropout;
     char *act_fn;
-    int attention_head_dim;                    /* 0: one head */
-    int norm_num_groups, attn_norm_num_groups; /* the latter 0: see the spec's trap */
+    int attention_head_dim; /* 0: one head */
+    /* groups of the middle attention's norm; 0: norm_num_groups with `default` times, else no norm,
+     * as diffusers has it */
+    int norm_num_groups, attn_norm_num_groups;
     double norm_eps;
     char *resnet_time_scale_shift; /* default, scale_shift */
     bool add_attention;

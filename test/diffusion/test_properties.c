@@ -1,5 +1,6 @@
-/* What must hold on data whose answers are known in closed form: spec 1.13 rows 29 to 37, 1.14, and
- * properties 1 to 7 of 1.6. Schedule: cosine with limits +-20, so the angle is linear in time. */
+/* What must hold on data whose answers are known in closed form: vectors on
+ * Gaussian data, and properties of targets. Schedule: cosine with limits +-20, so the angle is
+ * linear in time. */
 #include "diffusion/near.h"
 
 #include "diffusion/gauss.h"
@@ -264,7 +265,7 @@ static void exact_functions_are_consistent(void **state)
     }
 }
 
-/* aDDIM restores the norm that DDIM loses: E |z_s|^2 over the posterior (spec 1.5). */
+/* aDDIM restores the norm that DDIM loses: E |z_s|^2 over the posterior. */
 static void addim_restores_the_norm(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* The test vectors of the specification (1.13 and 1.14) that need no analytic test bed: schedules,
- * steps, curriculum, targets, distances. Twelve digits are printed there, so 1e-10 relative. */
+/* Test vectors that need no analytic test bed: schedules, steps, curriculum, targets, distances.
+ * They were computed elsewhere to twelve digits, so 1e-10 relative. */
 #include "diffusion/near.h"
 
 #include "diffusion/curriculum.h"
@@ -361,7 +361,7 @@ static void distances(void **state)
     near(few_loss_weight("v_norm", 0.8, 0.6), 1, 0);
 }
 
-/* EDM's noise level is tan(phi): rows 39 and 40. */
+/* EDM's noise level is tan(phi). */
 static void edm_levels(void **state)
 {
     (void)state;
@@ -397,7 +397,7 @@ static void predictions(void **state)
     near(few_guided(2, 1, 0.5), 2.5, 0);
 }
 
-/* EDM's preconditioning and its form with a boundary, at x = z / alpha (spec 2). */
+/* EDM's preconditioning and its form with a boundary, at x = z / alpha. */
 static void edm_preconditioning(void **state)
 {
     (void)state;

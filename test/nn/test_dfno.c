@@ -1,5 +1,5 @@
 /* The Fourier layer along time against a discrete Fourier transform in complex numbers, and the
- * fixed points of the spec. */
+ * fixed points of dsno. */
 #include "train/nets.h"
 
 #include "nn/dfno.h"
