@@ -28,6 +28,8 @@ static const few_option table[] = {
 struct watch {
     few_progress bar;
     char label[160];
+    bool begun;
+    int failed;
 };
 
 static void on_begin(void *user, const char *what, int64_t total, const char *unit)
@@ -35,12 +37,16 @@ static void on_begin(void *user, const char *what, int64_t total, const char *un
     struct watch *w = user;
     const few_progress_sink sink = few_progress_stderr(few_cli_state.quiet);
     snprintf(w->label, sizeof w->label, "%s", what);
+    w->begun = false;
     few_progress_begin(&w->bar, &sink, w->label, total, unit);
 }
 
 static void on_progress(void *user, int64_t done)
 {
     struct watch *w = user;
+    if (!w->begun) /* what is there already took no time */
+        few_progress_resume(&w->bar, done);
+    w->begun = true;
     few_progress_update(&w->bar, done, NULL);
 }
 
@@ -59,6 +65,13 @@ static void on_cell(void *user, const few_cell *c, int k, int n, double left)
                  left < 5400 ? left / 60 : left / 3600);
     few_cli_say("%d of %d: %s, %.6g evaluation%s, FD %.4f%s", k + 1, n, c->name, c->nfe,
                 c->nfe == 1 ? "" : "s", c->fd, time);
+}
+
+static void on_failed(void *user, const few_cell *c, const char *why)
+{
+    struct watch *w = user;
+    w->failed++;
+    few_cli_warn("%s is left out: %s", c->name, why);
 }
 
 static int on_stop(void *user)
@@ -91,8 +104,10 @@ static void default_folder(const char *recipe, bool quick, char *out, size_t roo
 static int run(const void *options, int n_args, char **args)
 {
     const struct options *o = options;
-    struct watch w;
-    const few_compare_watch watch = { &w, on_begin, on_progress, on_end, on_cell, on_stop };
+    struct watch w = { 0 };
+    const few_compare_watch watch = {
+        &w, on_begin, on_progress, on_end, on_cell, on_failed, on_stop
+    };
     few_compare c;
     few_error err = { 0 };
     char folder[512];
@@ -109,7 +124,7 @@ static int run(const void *options, int n_args, char **args)
         return FEW_EXIT_OK;
     }
     st = few_compare_run(&c, &watch, &err);
-    const int with_others = c.n_cells - few_compare_done(&c);
+    const int with_others = c.n_cells - few_compare_done(&c) - w.failed;
     few_compare_close(&c);
     if (st == FEW_ECANCELED && few_cli_signal())
         return few_cli_stopped("the same command goes on");
@@ -121,7 +136,7 @@ static int run(const void *options, int n_args, char **args)
     few_cli_say("wrote compare.html, .md, .tsv, .svg and .png in %s", out);
     if (few_cli_state.json)
         few_cli_json(json_pack("{s:s, s:i}", "folder", out, "with_others", with_others));
-    return FEW_EXIT_OK;
+    return w.failed ? FEW_EXIT_DIVERGED : FEW_EXIT_OK;
 }
 
 const few_command few_command_compare = {

@@ -238,6 +238,7 @@ static few_status evaluate(struct evaluation *e, int k, few_error *err)
                                        .precision = few_precision_named(e->o->precision),
                                        .workers = e->o->threads,
                                        .keep = e->keep,
+                                       .keep_done = e->n > 1 || e->o->report,
                                        .progress = few_cli_eval_progress,
                                        .user = &bar };
     const few_status st =
@@ -340,6 +341,15 @@ static few_status evaluate_all(struct evaluation *e, char **args, few_error *err
         few_strbuf_addf(&command, " --guidance %g", e->o->guidance);
     for (int k = 0; k < e->o->set.n; k++)
         few_strbuf_addf(&command, "%s%s", k ? "," : " --set ", e->o->set.v[k]);
+    if (e->o->clip)
+        few_strbuf_add(&command, " --clip");
+    const char *const given[][2] = { { "features", e->o->features },
+                                     { "reference", e->o->reference },
+                                     { "train", e->o->train },
+                                     { "precision", e->o->precision } };
+    for (size_t k = 0; k < FEW_COUNT(given); k++)
+        if (given[k][1] && strcmp(given[k][1], "auto") != 0)
+            few_strbuf_addf(&command, " --%s %s", given[k][0], given[k][1]);
     for (int k = 0; k < e->n; k++)
         few_strbuf_addf(&command, " %s", args[k]);
     few_strbuf_addf(&title, "%s: what the steps buy", few_features_data(e->features));
@@ -389,6 +399,8 @@ static int run(const void *options, int n_args, char **args)
     if (st == FEW_OK && o->report)
         few_cli_say("wrote %s", o->report);
     for (int k = 0; k < n_args; k++) {
+        if (st == FEW_OK && e.row[k].result.kept[0])
+            remove(e.row[k].result.kept);
         if (e.sampler_options && e.sampler_options[k])
             few_sampler_options_free(e.row[k].draw.sampler, e.sampler_options[k]);
         if (e.net)

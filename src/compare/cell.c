@@ -72,6 +72,22 @@ static void list_all(struct list *l, const few_compare_recipe *r)
         list_students(l, r, seed);
 }
 
+/* Names are files, and several of one row and number of evaluations are taken for seeds of one way.
+ */
+static few_status check_pair(const few_cell *a, const few_cell *b, few_error *err)
+{
+    if (!strcmp(a->name, b->name))
+        return few_fail(err, FEW_ECONFIG, "two cells are called '%s': a step or seed stands twice",
+                        a->name);
+    if (a->student && b->student && a->seed == b->seed && a->steps == b->steps &&
+        !strcmp(few_cell_row(a), few_cell_row(b)))
+        return few_fail(err, FEW_ECONFIG,
+                        "'%s' and '%s' are both row '%s' in %d steps: they would be taken for "
+                        "seeds of one way; give one another row, or other steps",
+                        b->name, a->name, few_cell_row(a), a->steps);
+    return FEW_OK;
+}
+
 few_status few_cells_make(const few_compare_recipe *r, few_cell **cells, int *n, few_error *err)
 {
     struct list l = { 0 };
@@ -82,16 +98,15 @@ few_status few_cells_make(const few_compare_recipe *r, few_cell **cells, int *n,
         return few_fail(err, FEW_ENOMEM, "out of memory for %d cells", l.n);
     l = (struct list){ .v = *cells };
     list_all(&l, r);
-    for (int a = 0; a < *n; a++)
-        for (int b = 0; b < a; b++)
-            if (!strcmp((*cells)[a].name, (*cells)[b].name)) {
-                few_fail(err, FEW_ECONFIG, "two cells are called '%s': a step or seed stands twice",
-                         (*cells)[a].name);
-                few_free(*cells);
-                *cells = NULL;
-                return FEW_ECONFIG;
-            }
-    return FEW_OK;
+    few_status st = FEW_OK;
+    for (int a = 0; a < *n && st == FEW_OK; a++)
+        for (int b = 0; b < a && st == FEW_OK; b++)
+            st = check_pair(&(*cells)[a], &(*cells)[b], err);
+    if (st != FEW_OK) {
+        few_free(*cells);
+        *cells = NULL;
+    }
+    return st;
 }
 
 /* FOLDER/KIND/NAME and an ending; NULL: no memory. */
@@ -116,7 +131,9 @@ few_status few_cell_read(few_cell *c, const char *folder, few_error *err)
                      &v.floor, "nfe", &v.nfe, "images_per_second", &v.images_per_second, "model",
                      &model) &&
         !strcmp(was, c->key)) {
+        const char *precision = json_string_value(json_object_get(o, "precision"));
         snprintf(v.model, sizeof v.model, "%s", model);
+        snprintf(v.precision, sizeof v.precision, "%s", precision ? precision : "");
         v.done = true;
         *c = v;
     }
@@ -129,10 +146,11 @@ few_status few_cell_write(const few_cell *c, const char *folder, few_error *err)
 {
     char *path = path_of(folder, "cells", c->name, ".json");
     json_t *o =
-        json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:s, s:s}", "cell", c->name, "row",
-                  few_cell_row(c), "made_for_steps", c->made_for, "steps", c->steps, "seed",
-                  c->seed, "fd", c->fd, "floor", isfinite(c->floor) ? c->floor : 0.0, "nfe", c->nfe,
-                  "images_per_second", c->images_per_second, "model", c->model, "key", c->key);
+        json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:s, s:s, s:s, s:s}", "cell",
+                  c->name, "row", few_cell_row(c), "made_for_steps", c->made_for, "steps", c->steps,
+                  "seed", c->seed, "fd", c->fd, "floor", isfinite(c->floor) ? c->floor : 0.0, "nfe",
+                  c->nfe, "images_per_second", c->images_per_second, "model", c->model, "precision",
+                  c->precision, "revision", few_revision(), "key", c->key);
     char *text = path && o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     const few_status st = text ? few_write_file(path, text, strlen(text), err)
                                : few_fail(err, FEW_ENOMEM, "out of memory for a result");

@@ -19,7 +19,9 @@ typedef struct few_cell {
     char key[33];                       /* hash of what its result depends on */
     bool done;                          /* what follows is known */
     double fd, floor, nfe, images_per_second;
-    char model[33]; /* hash of the weights that were measured */
+    char model[33];    /* hash of the weights that were measured */
+    char precision[8]; /* of activations where it was made; "": not known */
+    bool failed;       /* it diverged, in this process */
 } few_cell;
 
 /* Its row of the table. */

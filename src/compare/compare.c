@@ -58,6 +58,7 @@ static char *run_folder(const few_compare *c, const few_cell *cell)
     return few_path_join(c->folder, path);
 }
 
+/* What the result of a cell depends on. */
 static few_status make_key(const few_compare *c, few_cell *cell, few_error *err)
 {
     few_strbuf b;
@@ -67,6 +68,11 @@ static few_status make_key(const few_compare *c, few_cell *cell, few_error *err)
                     few_features_hash(c->features), c->recipe.samples,
                     few_pack_get_info(c->test)->hash, cell->steps);
     few_strbuf_addf(&b, "%s\n", few_pack_get_info(c->train)->hash); /* the floor's, too */
+    const few_spec *spec = &c->teacher.spec;
+    if (spec->clip)
+        few_strbuf_add(&b, "clip\n");
+    for (int k = 0; k < spec->x_error.n; k++)
+        few_strbuf_addf(&b, "%.17g ", spec->x_error.v[k]);
     if (cell->student) {
         few_config config;
         st = configure(c, cell, &config, err);
@@ -209,7 +215,9 @@ static few_status train(const few_compare *c, const few_cell *cell, few_error *e
 {
     const few_run_watch watch = { .user = (void *)(uintptr_t)c->watch,
                                   .progress = on_step,
-                                  .stop = on_stop };
+                                  .stop = on_stop,
+                                  .when_changed =
+                                      "delete the folder to train it as the recipe says" };
     few_config config;
     char *folder = run_folder(c, cell);
     few_status st = folder ? configure(c, cell, &config, err)
@@ -224,16 +232,14 @@ static few_status train(const few_compare *c, const few_cell *cell, few_error *e
     return st;
 }
 
-/* The network of a cell; the teacher's is a copy. */
-static few_status load_net(const few_compare *c, const few_cell *cell, few_net *net, few_error *err)
+static few_status load_student(const few_compare *c, const few_cell *cell, few_net *net,
+                               few_error *err)
 {
-    char *folder = cell->student ? run_folder(c, cell) : few_strdup(c->recipe.teacher);
-    char *path = NULL;
-    few_status st = folder ? FEW_OK : few_fail(err, FEW_ENOMEM, "out of memory for a comparison");
-    if (st == FEW_OK && few_is_folder(folder))
-        st = few_state_model_path(folder, &path, err);
+    char *folder = run_folder(c, cell), *path = NULL;
+    few_status st = folder ? few_state_model_path(folder, &path, err)
+                           : few_fail(err, FEW_ENOMEM, "out of memory for a comparison");
     if (st == FEW_OK)
-        st = few_net_load(net, path ? path : folder, err);
+        st = few_net_load(net, path, err);
     few_free(folder);
     few_free(path);
     return st;
@@ -242,7 +248,7 @@ static few_status load_net(const few_compare *c, const few_cell *cell, few_net *
 /* Every cell is measured from the same noise: seed 0. */
 static few_status measure(few_compare *c, few_cell *cell, int64_t *evaluations, few_error *err)
 {
-    few_net net;
+    few_net student = { 0 };
     few_draw draw;
     few_evaluation e;
     void *options;
@@ -250,8 +256,10 @@ static few_status measure(few_compare *c, few_cell *cell, int64_t *evaluations, 
     if (!c->reference.test.n)
         FEW_TRY(
             few_real_make(&c->reference, c->features, c->test, c->train, c->recipe.samples, err));
-    FEW_TRY(load_net(c, cell, &net, err));
-    few_status st = sampling_of(cell, &net, &draw, &options, err);
+    if (cell->student)
+        FEW_TRY(load_student(c, cell, &student, err));
+    const few_net *net = cell->student ? &student : &c->teacher;
+    few_status st = sampling_of(cell, net, &draw, &options, err);
     if (st == FEW_OK) {
         cells = few_path_join(c->folder, "cells"); /* NULL: nothing is kept */
         const few_evaluation_options o = { .samples = c->recipe.samples,
@@ -261,12 +269,13 @@ static few_status measure(few_compare *c, few_cell *cell, int64_t *evaluations, 
                                            .progress = on_evaluation,
                                            .user = (void *)(uintptr_t)c->watch };
         *evaluations = c->recipe.samples * few_draw_evaluations(&draw);
-        c->watch->begin(c->watch->user, cell->name, *evaluations, "eval");
-        st = few_evaluate(&net, c->features, &c->reference, &o, &e, err);
-        c->watch->end(c->watch->user);
+        st = few_strip_make(c, cell, net, &draw, err);
+        if (st == FEW_OK) {
+            c->watch->begin(c->watch->user, cell->name, *evaluations, "eval");
+            st = few_evaluate(net, c->features, &c->reference, &o, &e, err);
+            c->watch->end(c->watch->user);
+        }
         few_free(cells);
-        if (st == FEW_OK)
-            st = few_strip_make(c, cell, &net, &draw, err);
         few_sampler_options_free(draw.sampler, options);
     }
     if (st == FEW_OK) {
@@ -274,10 +283,12 @@ static few_status measure(few_compare *c, few_cell *cell, int64_t *evaluations, 
         cell->floor = e.floor;
         cell->nfe = e.nfe;
         cell->images_per_second = e.images_per_second;
-        snprintf(cell->model, sizeof cell->model, "%s", net.hash);
+        snprintf(cell->model, sizeof cell->model, "%s", net->hash);
+        snprintf(cell->precision, sizeof cell->precision, "%s",
+                 few_cpu_resolve(FEW_PRECISION_AUTO, NULL) == FEW_PRECISION_BF16 ? "bf16" : "f32");
         cell->done = true;
     }
-    few_net_free(&net);
+    few_net_free(&student);
     return st;
 }
 
@@ -317,6 +328,12 @@ static double time_left(const few_compare *c, const struct pace *p)
 static few_status make(few_compare *c, few_cell *cell, struct pace *p, few_error *err)
 {
     int64_t evaluations = 0;
+    few_cell now = *cell;
+    FEW_TRY(make_key(c, &now, err));
+    if (strcmp(now.key, cell->key) != 0)
+        return few_fail(err, FEW_ECONFIG,
+                        "its configuration or teacher has changed since the comparison began; "
+                        "start it again");
     few_status st = FEW_OK;
     double start = few_now();
     if (cell->student) {
@@ -371,19 +388,22 @@ static few_status write_all(few_compare *c, few_error *err)
     return FEW_OK;
 }
 
-/* The next cell that is neither done nor with another process, whose cells `others` counts; it is
- * ours until few_unlock(*lock). k: n_cells when there is none. */
+/* The next cell that is neither done nor with another process, of which `others` counts those that
+ * train or measure before it; it is ours until few_unlock(*lock). k: n_cells when there is none. */
 static few_status take(few_compare *c, int *k, int *lock, int *others, few_error *err)
 {
+    const char *busy = ""; /* the training that the last of them has */
     *others = 0;
     for (*k = 0; *k < c->n_cells; ++*k) {
         few_cell *cell = &c->cells[*k];
-        if (cell->done)
+        if (cell->done || cell->failed)
             continue;
         const few_status st = few_cell_take(cell, c->folder, lock, err);
-        *others += st == FEW_EBUSY;
-        if (st == FEW_EBUSY)
+        if (st == FEW_EBUSY) {
+            *others += !cell->student || strcmp(cell->run, busy) != 0;
+            busy = cell->run;
             continue;
+        }
         FEW_TRY(st);
         FEW_TRY(few_cell_read(cell, c->folder, err)); /* made until just now */
         if (!cell->done)
@@ -411,6 +431,14 @@ few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error
         if (st == FEW_OK)
             st = make(c, &c->cells[k], &p, err);
         few_unlock(lock);
+        if (st == FEW_EDIVERGED) {
+            w->failed(w->user, &c->cells[k], err->text);
+            c->cells[k].failed = true;
+            st = FEW_OK;
+            continue;
+        }
+        if (st != FEW_OK && st != FEW_ECANCELED)
+            return few_fail_in(err, "%s", c->cells[k < c->n_cells ? k : 0].name);
         if (st == FEW_OK)
             st = write_all(c, err);
         if (st == FEW_OK)

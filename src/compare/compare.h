@@ -29,6 +29,8 @@ typedef struct few_compare_watch {
     void (*end)(void *user);
     /* It is done, and about `left` seconds of others remain (negative: unknown). */
     void (*cell)(void *user, const few_cell *c, int k, int n, double left);
+    /* It diverged, and the comparison goes on without it; why: in words. */
+    void (*failed)(void *user, const few_cell *c, const char *why);
     int (*stop)(void *user); /* non-zero: save and return FEW_ECANCELED */
 } few_compare_watch;
 

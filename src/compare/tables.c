@@ -75,16 +75,16 @@ few_status few_compare_write_tsv(const few_compare *c, few_error *err)
     few_strbuf b;
     few_strbuf_init(&b);
     few_strbuf_add(&b, "cell\trow\tmade_for\tsampler_steps\tseed\tstate\tfd\tfloor\tnfe\t"
-                       "images_per_second\tmodel\n");
+                       "images_per_second\tmodel\tprecision\n");
     for (int k = 0; k < c->n_cells; k++) {
         const few_cell *cell = &c->cells[k];
         few_strbuf_addf(&b, "%s\t%s\t%d\t%d\t%d\t", cell->name, few_cell_row(cell), cell->made_for,
                         cell->steps, cell->seed);
         if (cell->done)
-            few_strbuf_addf(&b, "done\t%.6g\t%.6g\t%.6g\t%.4g\t%s\n", cell->fd, cell->floor,
-                            cell->nfe, cell->images_per_second, cell->model);
+            few_strbuf_addf(&b, "done\t%.6g\t%.6g\t%.6g\t%.4g\t%s\t%s\n", cell->fd, cell->floor,
+                            cell->nfe, cell->images_per_second, cell->model, cell->precision);
         else
-            few_strbuf_add(&b, "to do\t\t\t\t\t\n");
+            few_strbuf_add(&b, "to do\t\t\t\t\t\t\n");
     }
     const few_status st = save(c, "compare.tsv", &b, err);
     few_strbuf_free(&b);
@@ -141,9 +141,8 @@ static void fill_students(const few_compare *c, few_compare_table *t, const doub
     }
     const few_cell *best = best_of_teacher(c);
     if (best) {
-        snprintf(cell_of(t, t->rows, 0), FEW_COMPARE_TEXT, "teacher, %.40s, %.6g",
-                 few_cell_row(best), best->nfe);
-        snprintf(cell_of(t, t->rows, 1), FEW_COMPARE_TEXT, "%.4f", best->fd);
+        snprintf(cell_of(t, t->rows, 0), FEW_COMPARE_TEXT, "teacher, %.30s, %.6g: %.4f",
+                 few_cell_row(best), best->nfe, best->fd);
     }
 }
 
@@ -211,6 +210,15 @@ static void find_best(const few_compare *c, double nfe, ranked best[2])
     }
 }
 
+/* How often the ranges of a and b seeds of equal ways are apart: one in so many. */
+static double by_chance(int a, int b)
+{
+    double ways = 1; /* (a + b)! / (a! b!) */
+    for (int k = 1; k <= a; k++)
+        ways *= (double)(b + k) / k;
+    return ways / 2;
+}
+
 /* Whether seeds could have made the difference: where there are several of both, their ranges tell.
  */
 static void fill_best(const few_compare *c, few_compare_table *t, const double *nfe)
@@ -230,10 +238,14 @@ static void fill_best(const few_compare *c, few_compare_table *t, const double *
             snprintf(cell_of(t, t->rows, 1 + 2 * k), FEW_COMPARE_TEXT, "%.60s", best[k].row);
             spread_text(cell_of(t, t->rows, 2 + 2 * k), &best[k].fd);
         }
-        snprintf(cell_of(t, t->rows, 5), FEW_COMPARE_TEXT, "%s",
-                 best[0].fd.n < 2 || best[1].fd.n < 2 ? "one seed"
-                 : best[0].fd.high < best[1].fd.low   ? "yes"
-                                                      : "no");
+        char *told = cell_of(t, t->rows, 5);
+        const few_compare_spread *a = &best[0].fd, *b = &best[1].fd;
+        if (a->n < 2 || b->n < 2)
+            snprintf(told, FEW_COMPARE_TEXT, "one seed");
+        else if (a->high >= b->low)
+            snprintf(told, FEW_COMPARE_TEXT, "no");
+        else
+            snprintf(told, FEW_COMPARE_TEXT, "yes (by chance: 1 in %.3g)", by_chance(a->n, b->n));
     }
 }
 
@@ -242,7 +254,8 @@ few_status few_compare_table_make(const few_compare *c, few_compare_kind kind, f
 {
     static const char *const captions[] = {
         [FEW_COMPARE_STUDENTS] = "FD of students; lower is better",
-        [FEW_COMPARE_BEST] = "Which students are best, and whether by more than seeds differ",
+        [FEW_COMPARE_BEST] =
+            "Which students are best, and whether the ranges of their seeds are apart",
         [FEW_COMPARE_SAMPLERS] = "FD of the teacher's samplers",
         [FEW_COMPARE_LIST] = "All of them",
     };

@@ -69,17 +69,50 @@ static few_status check_size(const few_features *f, int h, int w, int c, const c
     return FEW_OK;
 }
 
-/* n of a pack's images, the same ones every time: of every class as many as there are samples of it
- * (labels are uniform), or all that it has, and any others for the rest. */
-static int64_t *choose(const few_pack *p, int64_t n)
+static bool has_classes(const few_pack *p, int classes)
+{
+    const few_pack_info *info = p ? few_pack_get_info(p) : NULL;
+    return info && info->has_labels && info->n_classes == classes && classes > 0;
+}
+
+int32_t *few_labels_like(const few_pack *like, int64_t n)
+{
+    const few_pack_info *info = few_pack_get_info(like);
+    const int classes = info->n_classes;
+    int32_t *label = few_calloc((size_t)n + 1, sizeof *label);
+    int64_t *has = few_calloc((size_t)classes + 1, sizeof *has);
+    int64_t *given = few_calloc((size_t)classes + 1, sizeof *given);
+    if (!label || !has || !given) {
+        few_free(label);
+        label = NULL;
+        n = 0;
+    }
+    for (int64_t i = 0; n && i < info->count; i++)
+        has[few_pack_label(like, i)]++;
+    for (int64_t i = 0; i < n; i++) { /* the one that is farthest behind its share of i + 1 */
+        int c = 0;
+        for (int k = 1; k < classes; k++)
+            if ((has[k] - has[c]) * (i + 1) > (given[k] - given[c]) * info->count)
+                c = k;
+        given[c]++;
+        label[i] = c;
+    }
+    few_free(has);
+    few_free(given);
+    return label;
+}
+
+/* n of a pack's images, the same ones every time: of every class as many as among the labels [n],
+ * or all that it has, and any others for the rest. labels NULL: any. */
+static int64_t *choose(const few_pack *p, const int32_t *labels, int64_t n)
 {
     const few_pack_info *info = few_pack_get_info(p);
-    const int classes = info->has_labels ? info->n_classes : 0;
+    const int classes = labels ? info->n_classes : 0;
     int64_t *chosen = few_calloc((size_t)n + 1, sizeof *chosen), taken = 0;
     int64_t *left = few_calloc((size_t)classes + 1, sizeof *left);
     bool *is_taken = few_calloc((size_t)info->count, sizeof *is_taken);
-    for (int c = 0; left && c < classes; c++)
-        left[c] = n / classes + (c < n % classes);
+    for (int64_t i = 0; left && labels && i < n; i++)
+        left[labels[i]]++;
     for (int pass = classes ? 0 : 1; chosen && left && is_taken && pass < 2; pass++)
         for (int64_t i = 0; i < info->count && taken < n; i++) {
             const int64_t k = (int64_t)few_random_permute(1, 0, (uint64_t)info->count, (uint64_t)i);
@@ -97,8 +130,8 @@ static int64_t *choose(const few_pack *p, int64_t n)
     return chosen;
 }
 
-few_status few_pack_moments(few_features *f, const few_pack *p, int64_t n, few_moments *out,
-                            few_error *err)
+few_status few_pack_moments(few_features *f, const few_pack *p, const few_pack *like, int64_t n,
+                            few_moments *out, few_error *err)
 {
     const few_pack_info *info = few_pack_get_info(p);
     struct bench b;
@@ -106,7 +139,10 @@ few_status few_pack_moments(few_features *f, const few_pack *p, int64_t n, few_m
     FEW_TRY(check_size(f, info->height, info->width, info->channels, "the pack", err));
     if (n > info->count)
         n = info->count;
-    int64_t *chosen = choose(p, n);
+    const bool labels = has_classes(like, info->has_labels ? info->n_classes : 0);
+    int32_t *label = labels ? few_labels_like(like, n) : NULL;
+    int64_t *chosen = labels && !label ? NULL : choose(p, label, n);
+    few_free(label);
     if (!chosen)
         return few_fail(err, FEW_ENOMEM, "out of memory for a choice of images");
     FEW_GOTO(bench_init(&b, f, err));
@@ -196,7 +232,7 @@ static few_status stopped(const few_unfinished *u, const struct bench *b, int64_
 
 /* Draw the samples that are not there yet. */
 static few_status draw_rest(struct bench *b, few_drawer *d, const few_evaluation_options *o,
-                            few_unfinished *u, few_error *err)
+                            const int32_t *label, few_unfinished *u, few_error *err)
 {
     const int64_t each = few_draw_evaluations(&o->draw), group = group_size(o);
     struct relay relay = { o, 0, o->samples * each };
@@ -205,7 +241,7 @@ static few_status draw_rest(struct bench *b, few_drawer *d, const few_evaluation
         const int64_t at = b->stats.n, m = o->samples - at < group ? o->samples - at : group;
         few_draw draw = o->draw;
         draw.first = at;
-        draw.label = NULL; /* index mod classes: uniform */
+        draw.label = label ? label + at : NULL;
         if (draw.noise)
             draw.noise += at * b->pixels;
         draw.progress = relay_progress;
@@ -219,8 +255,14 @@ static few_status draw_rest(struct bench *b, few_drawer *d, const few_evaluation
             return st == FEW_ECANCELED ? stopped(u, b, o->samples, err) : st;
         u->seconds += few_now() - start;
         u->evaluated += now;
-        for (int64_t i = 0; i < m * b->pixels; i++)
+        for (int64_t i = 0; i < m * b->pixels; i++) {
+            if (!isfinite(b->images[i]))
+                return few_fail(err, FEW_EDIVERGED,
+                                "image %lld has pixels that are no numbers: the network, or the "
+                                "sampler with these settings, diverges",
+                                (long long)(at + i / b->pixels));
             b->bytes[i] = few_byte_from_float(b->images[i]);
+        }
         FEW_TRY(add(b, m, err));
         few_error ignored; /* a full disk is no reason to stop; stopping tries again, and says so */
         if (few_now() - kept > keep_every) {
@@ -231,10 +273,12 @@ static few_status draw_rest(struct bench *b, few_drawer *d, const few_evaluation
     return FEW_OK;
 }
 
-static few_status sample_moments(const few_net *net, few_features *f,
+static few_status sample_moments(const few_net *net, few_features *f, const few_pack *like,
                                  const few_evaluation_options *o, few_moments *out,
                                  few_evaluation *e, few_error *err)
 {
+    const bool labels = has_classes(like, net->spec.classes);
+    int32_t *label = labels ? few_labels_like(like, o->samples) : NULL;
     const few_drawer_options po = { .precision = o->precision,
                                     .workers = o->workers,
                                     .images = group_size(o),
@@ -243,20 +287,29 @@ static few_status sample_moments(const few_net *net, few_features *f,
     few_drawer *d = NULL;
     few_unfinished u = { 0 };
     few_strbuf text;
-    struct bench b;
+    struct bench b = { 0 };
     few_status st = FEW_OK;
-    FEW_TRY(bench_init(&b, f, err));
     few_strbuf_init(&text);
+    FEW_GOTO(bench_init(&b, f, err));
+    if (labels && !label)
+        st = few_fail(err, FEW_ENOMEM, "out of memory for labels");
+    if (st != FEW_OK)
+        goto cleanup;
     FEW_GOTO(describe(net, f, o, &text, err));
+    few_strbuf_addf(&text, "%s\n", labels ? few_pack_get_info(like)->hash : "");
     FEW_GOTO(few_unfinished_begin(&u, o->keep, text.s, o->samples, &b.stats, err));
     e->resumed = b.stats.n;
     if (e->resumed && o->progress)
         o->progress(o->user, e->resumed * few_draw_evaluations(&o->draw),
                     o->samples * few_draw_evaluations(&o->draw));
     FEW_GOTO(few_drawer_create(&net->spec, net->master, &po, &d, err));
-    FEW_GOTO(draw_rest(&b, d, o, &u, err));
+    FEW_GOTO(draw_rest(&b, d, o, label, &u, err));
     FEW_GOTO(few_stats_finish(&b.stats, out, err));
-    few_unfinished_remove(&u);
+    few_error ignored;
+    if (!o->keep_done)
+        few_unfinished_remove(&u);
+    else if (u.path && few_unfinished_save(&u, &b.stats, &ignored) == FEW_OK)
+        snprintf(e->kept, sizeof e->kept, "%s", u.path);
     e->seconds = u.seconds;
     e->nfe = (double)u.evaluated / (double)o->samples * (o->draw.guidance != 0 ? 2 : 1);
 cleanup:
@@ -264,6 +317,7 @@ cleanup:
     few_strbuf_free(&text);
     few_drawer_free(d);
     bench_free(&b);
+    few_free(label);
     return st;
 }
 
@@ -275,10 +329,11 @@ few_status few_real_make(few_real *r, few_features *f, const few_pack *test, con
     few_status st = FEW_OK;
     memset(r, 0, sizeof *r);
     r->floor = NAN;
+    r->pack = test;
     snprintf(r->hash, sizeof r->hash, "%s", few_pack_get_info(test)->hash);
-    FEW_GOTO(few_pack_moments(f, test, few_pack_get_info(test)->count, &r->test, err));
+    FEW_GOTO(few_pack_moments(f, test, NULL, few_pack_get_info(test)->count, &r->test, err));
     if (train && samples > 1) {
-        FEW_GOTO(few_pack_moments(f, train, samples, &real, err));
+        FEW_GOTO(few_pack_moments(f, train, test, samples, &real, err));
         FEW_GOTO(few_frechet(&real, &r->test, &terms, err));
         r->floor = terms.value;
         r->train = real.n;
@@ -306,7 +361,7 @@ few_status few_evaluate(const few_net *net, few_features *f, const few_real *aga
     if (o->samples < 2)
         return few_fail(err, FEW_EINVAL, "a distance needs 2 samples or more, better 10000");
     FEW_TRY(check_size(f, net->spec.height, net->spec.width, net->spec.channels, "the model", err));
-    FEW_GOTO(sample_moments(net, f, o, &have, out, err));
+    FEW_GOTO(sample_moments(net, f, against->pack, o, &have, out, err));
     FEW_GOTO(few_frechet(&have, &against->test, &terms, err));
     out->fd = terms.value;
     out->floor = against->floor;

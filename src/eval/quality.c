@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SHEET = 64, SHEET_COLUMNS = 16, MAX_KINDS = 8, MAX_POINTS = 64, COLUMNS = 6 };
+enum { SHEET = 64, SHEET_COLUMNS = 16, MAX_KINDS = 16, MAX_POINTS = 64, COLUMNS = 6 };
 
 const char *few_quality_name(const few_net *net, char buf[64])
 {
@@ -79,11 +79,11 @@ static few_status add_plot(few_report *r, const few_quality_row *rows, int n, fe
         int at = series[j].n;
         if (at == MAX_POINTS)
             continue;
-        for (; at > 0 && x[j][at - 1] > rows[k].draw.steps; at--) { /* in the order of steps */
+        for (; at > 0 && x[j][at - 1] > rows[k].result.nfe; at--) { /* in their order */
             x[j][at] = x[j][at - 1];
             y[j][at] = y[j][at - 1];
         }
-        x[j][at] = rows[k].draw.steps;
+        x[j][at] = rows[k].result.nfe;
         y[j][at] = rows[k].result.fd;
         series[j].n++;
     }
@@ -227,7 +227,7 @@ few_status few_quality_report(const char *path, const char *title, const char *c
                         "The floor, %.4f, is the distance of %lld training images%s from the same "
                         "test images. ",
                         e->floor, (long long)e->train,
-                        few_pack_get_info(test)->has_labels ? ", as many of every class," : "");
+                        few_pack_get_info(test)->has_labels ? ", of the same classes," : "");
     few_strbuf_addf(&text, "Test set %s, features %s, seed %llu.", e->reference_hash,
                     e->features_hash, (unsigned long long)rows[0].draw.seed);
     few_report_paragraph(&r, text.s);

@@ -314,8 +314,15 @@ static void a_figure_is_what_its_parts_say(void **state)
     last_done = 0;
     assert_int_equal(evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_OK);
     assert_int_equal(again.nfe, 6);
-    /* One sample has no covariance; a stop is obeyed. */
+    /* Pixels that are no numbers would be black ones. */
     eo.draw.guidance = 0;
+    const float was = n.master[0];
+    n.master[0] = NAN;
+    last_done = 0;
+    expect(evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_EDIVERGED, &err,
+           "image 0 has pixels that are no numbers");
+    n.master[0] = was;
+    /* One sample has no covariance; a stop is obeyed. */
     eo.samples = 1;
     expect(evaluate(&n, f, test, NULL, &eo, &again, &err), FEW_EINVAL, &err, "2 samples");
     eo.samples = 40;
@@ -327,40 +334,54 @@ static void a_figure_is_what_its_parts_say(void **state)
     few_pack_close(test);
 }
 
-/* Three classes of one grey each, most images of the first: as many of every class are chosen. */
-static void chosen_images_are_of_every_class(void **state)
+/* A pack of so many images of each of three classes, each of one grey. */
+enum { CLASSES = 3 };
+static few_pack *grey_pack(const char *name, const uint8_t *grey, const int *have)
 {
-    (void)state;
-    enum { CLASSES = 3, ALL = 96 };
-    static const int have[CLASSES] = { ALL - 10, 6, 4 };
-    static uint8_t grey[CLASSES * PIXELS];
     few_error err = { 0 };
-    few_pack *train = make_pack("train.few", 1, 2), *p = NULL;
-    few_features_training o = { .epochs = 1, .batch = 32, .lr = 2e-3, .seed = 7, .workers = 1 };
-    few_features *f = train_features("f.safetensors", train, NULL, &o);
     few_pack_writer *w = NULL;
+    few_pack *p = NULL;
     const few_pack_plan plan = { SIDE, SIDE, 1, CLASSES, NULL, "made up", 0, NULL };
-    assert_int_equal(few_pack_writer_open(&w, temp_path("uneven.few"), &plan, &err), FEW_OK);
-    for (int c = 0; c < CLASSES; c++) {
-        memset(grey + c * PIXELS, 100 * c, PIXELS);
+    assert_int_equal(few_pack_writer_open(&w, temp_path(name), &plan, &err), FEW_OK);
+    for (int c = 0; c < CLASSES; c++)
         for (int i = 0; i < have[c]; i++)
             assert_int_equal(few_pack_writer_add(w, grey + c * PIXELS, c, &err), FEW_OK);
-    }
     assert_int_equal(few_pack_writer_commit(w, &err), FEW_OK);
-    assert_int_equal(few_pack_open(&p, temp_path("uneven.few"), &err), FEW_OK);
+    assert_int_equal(few_pack_open(&p, temp_path(name), &err), FEW_OK);
+    return p;
+}
+
+/* Of the training images as many of every class are chosen as the test images have in proportion.
+ */
+static void chosen_images_are_of_the_same_classes(void **state)
+{
+    (void)state;
+    enum { ALL = 96 };
+    static uint8_t grey[CLASSES * PIXELS];
+    few_error err = { 0 };
+    few_pack *train = make_pack("train.few", 1, 2);
+    few_features_training o = { .epochs = 1, .batch = 32, .lr = 2e-3, .seed = 7, .workers = 1 };
+    few_features *f = train_features("f.safetensors", train, NULL, &o);
+    for (int c = 0; c < CLASSES; c++)
+        memset(grey + c * PIXELS, 100 * c, PIXELS);
+    few_pack *p = grey_pack("uneven.few", grey, (int[]){ ALL - 10, 6, 4 });
+    few_pack *like[] = { grey_pack("even.few", grey, (int[]){ 5, 5, 5 }),
+                         grey_pack("more.few", grey, (int[]){ 2, 4, 2 }) };
     const int d = few_features_dim(f);
     float *x = few_malloc((size_t)CLASSES * (size_t)d * sizeof *x);
     assert_int_equal(few_features_compute(f, grey, CLASSES, x, &err), FEW_OK);
     static const struct {
-        int n, of[CLASSES];
-    } want[] = { { 3, { 1, 1, 1 } },
-                 { 11, { 4, 4, 3 } },
-                 { 12, { 4, 4, 4 } },
-                 { ALL, { ALL - 10, 6, 4 } },
-                 { ALL + 1, { ALL - 10, 6, 4 } } };
+        int like, n, of[CLASSES];
+    } want[] = { { 0, 3, { 1, 1, 1 } },
+                 { 0, 11, { 4, 4, 3 } },
+                 { 0, 12, { 4, 4, 4 } },
+                 { 1, 4, { 1, 2, 1 } },
+                 { 1, 12, { 3, 6, 3 } },
+                 { 0, ALL, { ALL - 10, 6, 4 } },
+                 { 1, ALL + 1, { ALL - 10, 6, 4 } } };
     for (size_t k = 0; k < FEW_COUNT(want); k++) {
         few_moments m;
-        assert_int_equal(few_pack_moments(f, p, want[k].n, &m, &err), FEW_OK);
+        assert_int_equal(few_pack_moments(f, p, like[want[k].like], want[k].n, &m, &err), FEW_OK);
         assert_int_equal(m.n, want[k].n < ALL ? want[k].n : ALL);
         for (int a = 0; a < d; a++) {
             double mean = 0;
@@ -372,8 +393,34 @@ static void chosen_images_are_of_every_class(void **state)
     }
     few_free(x);
     few_pack_close(p);
+    few_pack_close(like[0]);
+    few_pack_close(like[1]);
     few_features_free(f);
     few_pack_close(train);
+}
+
+/* In turn where all are as frequent, else never one image from their share. */
+static void labels_are_as_frequent(void **state)
+{
+    (void)state;
+    static const uint8_t grey[CLASSES * PIXELS];
+    static const int have[][CLASSES] = { { 4, 4, 4 }, { 7, 0, 2 }, { 1, 60, 3 } };
+    for (size_t k = 0; k < FEW_COUNT(have); k++) {
+        const int all = have[k][0] + have[k][1] + have[k][2];
+        few_pack *p = grey_pack("like.few", grey, have[k]);
+        int32_t *label = few_labels_like(p, 200);
+        int n[CLASSES] = { 0 };
+        assert_non_null(label);
+        for (int i = 0; i < 200; i++) {
+            n[label[i]]++;
+            if (k == 0)
+                assert_int_equal(label[i], i % CLASSES);
+            for (int c = 0; c < CLASSES; c++)
+                assert_true(fabs(n[c] - (double)have[k][c] * (i + 1) / all) < 1.5);
+        }
+        few_free(label);
+        few_pack_close(p);
+    }
 }
 
 static int stop_late(void *user, int64_t done, int64_t total)
@@ -497,7 +544,8 @@ int main(void)
         cmocka_unit_test(without_labels_it_learns_lessons),
         cmocka_unit_test(what_cannot_be_trained_or_read_is_refused),
         cmocka_unit_test(a_figure_is_what_its_parts_say),
-        cmocka_unit_test(chosen_images_are_of_every_class),
+        cmocka_unit_test(chosen_images_are_of_the_same_classes),
+        cmocka_unit_test(labels_are_as_frequent),
         cmocka_unit_test(a_stopped_evaluation_goes_on),
         cmocka_unit_test(sizes_must_agree),
     };
