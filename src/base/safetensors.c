@@ -51,7 +51,7 @@ size_t few_safetensors_type_size(few_safetensors_type type)
  * number of objects. Of text that is not JSON it may say anything; the parser refuses that. */
 static const char *check_structure(const char *s, size_t n)
 {
-    int depth = 0, commas = 0, objects = 0;
+    int depth = 0, commas = 0, objects = 0, members = 0;
     for (size_t i = 0; i < n; i++) {
         switch (s[i]) {
         case '"':
@@ -72,6 +72,8 @@ static const char *check_structure(const char *s, size_t n)
         case ',':
             if (depth == 3 && ++commas >= FEW_SAFETENSORS_RANK)
                 return "a tensor has more than 8 dimensions";
+            if (depth < 3 && ++members > 4 * MAX_TENSORS)
+                return "its header has more members than 262144 tensors need";
             break;
         case '}':
         case ']':

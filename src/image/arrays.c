@@ -74,14 +74,17 @@ static few_status check_labels(few_arrays *a, few_stream *s, int64_t *n, few_err
     if (npy.count > INT32_MAX || npy.bytes > few_stream_bound(s))
         return few_fail(err, FEW_EFORMAT, "it claims %lld labels", (long long)npy.count);
     few_status st = FEW_OK;
-    uint8_t *data = few_malloc((size_t)npy.bytes);
-    a->labels = few_calloc((size_t)npy.count, sizeof *a->labels);
-    if (!data || !a->labels) {
+    uint8_t *data = few_malloc((size_t)npy.bytes); /* untouched until they come */
+    if (!data)
         st = few_fail(err, FEW_ENOMEM, "out of memory for %lld labels", (long long)npy.count);
+    if (st == FEW_OK)
+        st = few_stream_read(s, data, (size_t)npy.bytes, err);
+    if (st == FEW_OK)
+        st = few_stream_finish(s, err);
+    if (st == FEW_OK && !(a->labels = few_calloc((size_t)npy.count, sizeof *a->labels)))
+        st = few_fail(err, FEW_ENOMEM, "out of memory for %lld labels", (long long)npy.count);
+    if (st != FEW_OK)
         goto cleanup;
-    }
-    FEW_GOTO(few_stream_read(s, data, (size_t)npy.bytes, err));
-    FEW_GOTO(few_stream_finish(s, err));
     int64_t top = 0;
     for (int64_t i = 0; i < npy.count; i++) {
         const int64_t k = few_npy_integer(&npy, data, i);

@@ -210,6 +210,14 @@ few_status few_catalog_finish(few_catalog *c, const char *json, size_t n, const 
 {
     if (!json)
         return classes_by_folder(c, err);
+    /* Each value takes a hundred bytes and more once it is parsed, in the text as few as two. */
+    const size_t most = ((size_t)4 << 20) + 16 * (size_t)c->n;
+    size_t values = 0;
+    for (size_t k = 0; k < n; k++)
+        values += json[k] == '[' || json[k] == '{' || json[k] == ',';
+    if (values > most)
+        return few_fail(err, FEW_EFORMAT, "dataset.json has over %zu values for %lld images", most,
+                        (long long)c->n);
     json_error_t where;
     json_t *root = json_loadb(json, n, JSON_REJECT_DUPLICATES, &where);
     if (!root)

@@ -172,6 +172,12 @@ static void test_floods(void **state)
         few_strbuf_addf(&b, ",\"%x\":{}", i);
     assert_int_equal(parse(b.s, 0, &err), FEW_EFORMAT);
     assert_non_null(strstr(err.text, "more than 262144 tensors"));
+    few_strbuf_reset(&b);
+    few_strbuf_add(&b, "{\"a\":0");
+    for (int i = 0; i <= 1 << 20; i++)
+        few_strbuf_addf(&b, ",\"%x\":0", i);
+    assert_int_equal(parse(b.s, 0, &err), FEW_EFORMAT);
+    assert_non_null(strstr(err.text, "more members than"));
     few_strbuf_free(&b);
 }
 
