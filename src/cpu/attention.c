@@ -19,6 +19,7 @@ struct attention {
     few_dnn mm[N_PRODUCTS];
     int64_t n, heads, t, s, d; /* images, heads, queries, keys, width of a head */
     int pieces;                /* of an image's queries, which a team shares; t is those of one */
+    bool own_threads;          /* oneDNN shares a product among threads of its own */
     few_dtype type;
     float scale;
     size_t prim_bytes, part; /* scratch of oneDNN; of a member of the team */
@@ -63,6 +64,7 @@ static few_status make(few_cpu_prep *p, const few_way *way, bool backward, few_e
     const int64_t channels = c->is[0]->d[2];
     a->way = way;
     a->n = c->is[0]->d[0];
+    a->own_threads = p->plan->dnn_threads > 1;
     a->pieces = backward || p->used[1] ? 1 : share_queries(p, c->is[0]->d[1]);
     a->t = c->is[0]->d[1] / a->pieces;
     a->s = c->is[1]->d[1];
@@ -136,7 +138,9 @@ static void forward_piece(void *user, int piece, int member)
 static void forward_run(const few_cpu_call *c)
 {
     const struct attention *a = c->state;
-    few_team_run(c->team, (int)a->n * a->pieces, forward_piece, (void *)(uintptr_t)c);
+    /* products that oneDNN shares among its own threads are not for members of a team */
+    few_team_run(a->own_threads ? NULL : c->team, (int)a->n * a->pieces, forward_piece,
+                 (void *)(uintptr_t)c);
 }
 
 static void backward_run(const few_cpu_call *c)

@@ -20,23 +20,31 @@ bool few_cpu_has_amx(void)
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1);
 }
 
-bool few_cpu_may_use_amx(void)
+/* The CPU has tiles and the system lets this process use them. */
+static bool tiles_are_permitted(void)
 {
     enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; /* of arch_prctl */
     static int known; /* 1 no, 2 yes: the same whoever asks first */
     int have = __atomic_load_n(&known, __ATOMIC_RELAXED);
     if (!have) {
-        const char *e = getenv("FEW_ISA");
-        const bool wanted = (!e || !*e || !strcmp(e, "amx")) && few_simd_named("avx512");
-        have = wanted && few_cpu_has_amx() &&
-                       syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0
-                   ? 2
-                   : 1;
+        have = few_cpu_has_amx() && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0 ? 2
+                                                                                                : 1;
         __atomic_store_n(&known, have, __ATOMIC_RELAXED);
     }
     return have == 2;
 }
+
+bool few_cpu_may_use_amx(void)
+{
+    const char *e = getenv("FEW_ISA");
+    return (!e || !*e || !strcmp(e, "amx")) && few_simd_named("avx512") && tiles_are_permitted();
+}
 #else
+static bool tiles_are_permitted(void)
+{
+    return false;
+}
+
 bool few_cpu_has_amx(void)
 {
     return false;
@@ -100,7 +108,7 @@ few_precision few_cpu_resolve(few_precision p, const char **why)
         *say = "FEW_PRECISION=bf16";
         return FEW_PRECISION_BF16;
     }
-    if (few_cpu_has_amx()) {
+    if (tiles_are_permitted()) {
         *say = "the CPU has AMX tiles for bf16";
         return FEW_PRECISION_BF16;
     }

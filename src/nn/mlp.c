@@ -30,6 +30,15 @@ static const few_option json_table[] = {
     { .name = NULL },
 };
 
+static few_status check_size(const struct config *c, few_error *err)
+{
+    enum { MOST = 1 << 24 };
+    if ((int64_t)c->h * c->w * c->c <= MOST)
+        return FEW_OK;
+    return few_fail(err, FEW_EUNSUPPORTED, "network 'mlp' is for samples of at most %d numbers",
+                    MOST);
+}
+
 static few_status make(const void *options, const few_net_shape *shape, void **config,
                        few_error *err)
 {
@@ -44,8 +53,12 @@ static few_status make(const void *options, const few_net_shape *shape, void **c
     c->h = shape->h;
     c->w = shape->w;
     c->c = shape->c;
-    *config = c;
-    return FEW_OK;
+    const few_status st = check_size(c, err);
+    if (st != FEW_OK)
+        few_free(c);
+    else
+        *config = c;
+    return st;
 }
 
 static few_status open_config(const json_t *json, void **config, few_error *err)
@@ -56,6 +69,8 @@ static few_status open_config(const json_t *json, void **config, few_error *err)
     few_status st = few_options_defaults(json_table, c, err);
     if (st == FEW_OK)
         st = few_options_from_json(json_table, c, json, "mlp", err);
+    if (st == FEW_OK)
+        st = check_size(c, err);
     if (st != FEW_OK)
         few_free(c);
     else

@@ -77,6 +77,20 @@ static void build(few_drawer *d)
     few_graph_output(g, next, "next");
 }
 
+/* At most 8 images, so that no core has much more to do than another; images 0: not known. */
+static int64_t choose_slice(int64_t images, int workers)
+{
+    int64_t best = 8, least = INT64_MAX;
+    for (int64_t slice = 8; slice > 0 && images > 0; slice--) {
+        const int64_t of_each = ((images + slice - 1) / slice + workers - 1) / workers * slice;
+        if (of_each < least) {
+            least = of_each;
+            best = slice;
+        }
+    }
+    return best;
+}
+
 few_status few_drawer_create(const few_spec *spec, const float *master, const few_drawer_options *o,
                              few_drawer **out, few_error *err)
 {
@@ -88,9 +102,7 @@ few_status few_drawer_create(const few_spec *spec, const float *master, const fe
     /* Fewer images than cores: all in one slice, which the cores share. */
     const bool few = o->slice <= 0 && o->images > 0 && o->images < cores;
     const int workers = few ? 1 : cores;
-    int64_t slice = o->slice > 0 ? o->slice : 8;
-    if (o->slice <= 0 && o->images > 0 && (o->images + workers - 1) / workers < slice)
-        slice = (o->images + workers - 1) / workers;
+    const int64_t slice = o->slice > 0 ? o->slice : choose_slice(o->images, workers);
     d->slice = slice;
     d->guidance = o->guidance;
     d->needs = o->needs;

@@ -331,7 +331,8 @@ static void compare(const char *section, const few_option *table, const void *a,
     }
 }
 
-/* What may change between parts of a run without changing its numbers. */
+/* What may change between parts of a run without changing its numbers, but for their last digits
+ * by threads. */
 static bool harmless(const char *name)
 {
     static const char *const list[] = { "save_every", "log_every",    "sample_every", "keep",

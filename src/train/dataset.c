@@ -40,6 +40,17 @@ static few_status open_mixture(few_dataset *d, const char *name, int numbers, fe
     return FEW_OK;
 }
 
+/* As much of it as there is room for, and no half character of UTF-8. */
+static void copy_name(char *to, size_t room, const char *from)
+{
+    size_t n = strlen(from);
+    if (n >= room)
+        for (n = room - 1; n > 0 && (from[n] & 0xc0) == 0x80;)
+            n--;
+    memcpy(to, from, n);
+    to[n] = 0;
+}
+
 static few_status open_paths(few_dataset *d, const char *path, few_error *err)
 {
     const few_trajectories *t = &d->paths;
@@ -50,7 +61,7 @@ static few_status open_paths(few_dataset *d, const char *path, few_error *err)
     d->w = t->w;
     d->c = t->c;
     d->classes = t->classes;
-    snprintf(d->name, sizeof d->name, "%s", t->name);
+    copy_name(d->name, sizeof d->name, t->name);
     snprintf(d->hash, sizeof d->hash, "%s", t->hash);
     return FEW_OK;
 }
@@ -83,7 +94,7 @@ few_status few_dataset_open(few_dataset *d, const char *path, few_error *err)
     d->classes = info->n_classes;
     snprintf(d->hash, sizeof d->hash, "%s", info->hash);
     const char *base = strrchr(path, '/');
-    snprintf(d->name, sizeof d->name, "%s", base ? base + 1 : path);
+    copy_name(d->name, sizeof d->name, base ? base + 1 : path);
     char *dot = strrchr(d->name, '.');
     if (dot)
         *dot = 0;

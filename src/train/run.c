@@ -65,7 +65,10 @@ static few_status check_config(const struct run *r, const char *path, few_error 
     now.train.slice = r->trainer.train.slice;
     few_config_differences(&old, &now, &b);
     few_status st = FEW_OK;
-    if (b.n)
+    if (b.n && r->watch->when_changed)
+        st = few_fail(err, FEW_ECONFIG, "'%s' was started with another configuration: %s; %s",
+                      r->folder, b.s, r->watch->when_changed);
+    else if (b.n)
         st = few_fail(err, FEW_ECONFIG,
                       "'%s' was started with another configuration: %s; go on with "
                       "'fewstep train %s', or begin again with --fresh",
@@ -89,7 +92,7 @@ static few_status trim_log(const char *path, int64_t step, few_error *err)
         const char *nl = memchr(line, '\n', (size_t)(end - line));
         if (!nl)
             break; /* a torn last line */
-        if (line != s && strtoll(line, NULL, 10) > step)
+        if (line != s && *line != '\n' && strtoll(line, NULL, 10) > step)
             break;
         keep = line = nl + 1;
     }
@@ -185,6 +188,15 @@ static few_status begin(struct run *r, few_error *err)
         if (st == FEW_OK)
             note(r, "going on from step %" PRId64 " of %" PRId64, r->trainer.state.step,
                  r->trainer.train.steps);
+        const few_train_state *s = &r->trainer.state;
+        if (st == FEW_OK && s->cores &&
+            (s->cores != few_trainer_cores(&r->trainer) ||
+             strcmp(s->precision, few_trainer_precision(&r->trainer)) != 0))
+            note(r,
+                 "it was trained by %d core%s in %s, now by %d in %s: from here on the numbers are "
+                 "others in their last digits",
+                 s->cores, s->cores == 1 ? "" : "s", s->precision, few_trainer_cores(&r->trainer),
+                 few_trainer_precision(&r->trainer));
     }
     if (st == FEW_OK && !old)
         st = few_make_folders(r->folder, err);
@@ -341,10 +353,11 @@ static few_status loop(struct run *r, few_error *err)
         report(r, &s);
         if (last || t->state.step % o->log_every == 0)
             FEW_TRY(log_row(r, &s, err));
-        if (last || t->state.step % o->save_every == 0)
-            FEW_TRY(save(r, err));
         if (o->sample_every && (last || t->state.step % o->sample_every == 0))
-            FEW_TRY(write_sheet(r, err));
+            FEW_TRY(write_sheet(r, err)); /* first: what is saved is not made again */
+        /* after skipped steps the weights are in doubt, and going back must not lead to them */
+        if (last || (t->state.step % o->save_every == 0 && !t->bad_in_a_row))
+            FEW_TRY(save(r, err));
         if (!last && r->watch->stop && r->watch->stop(r->watch->user)) {
             if (t->state.step % o->save_every)
                 FEW_TRY(save(r, err));

@@ -18,9 +18,11 @@ typedef struct few_run_watch {
     void *user;
     void (*progress)(void *user, const few_run_progress *p); /* after every step */
     void (*note)(void *user, const char *text);              /* something a person should know */
-    int (*stop)(void *user); /* asked after every step; non-zero: save and return FEW_ECANCELED */
-    bool fresh;              /* delete what an existing folder holds and begin again */
-    bool must_resume;        /* a missing state is an error, never a new run */
+    int (*stop)(void *user);  /* asked after every step; non-zero: save and return FEW_ECANCELED */
+    bool fresh;               /* delete what an existing folder holds and begin again */
+    bool must_resume;         /* a missing state is an error, never a new run */
+    const char *when_changed; /* what to do about other settings, for the message; NULL: train or
+                               * --fresh */
 } few_run_watch;
 
 /* Train config's run in `folder` until train.steps, resuming from its newest complete state. A

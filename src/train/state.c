@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const files[] = { "model.safetensors", "state.safetensors" };
@@ -41,9 +42,10 @@ few_status few_remove_folder(const char *path, few_error *err)
     few_status st = FEW_OK;
     for (int k = 0; k < n && st == FEW_OK; k++) {
         char *inner = few_path_join(path, names[k]);
+        struct stat what;
         if (!inner)
             st = no_memory(err);
-        else if (few_is_folder(inner))
+        else if (lstat(inner, &what) == 0 && S_ISDIR(what.st_mode)) /* never where a link leads */
             st = few_remove_folder(inner, err);
         else if (unlink(inner) != 0)
             st = few_fail(err, FEW_EIO, "cannot delete '%s': %m", inner);
@@ -173,8 +175,10 @@ static few_status write_state(const few_trainer *t, const char *path, few_error 
     }
     snprintf(counters, sizeof counters,
              "{\"step\":%" PRId64 ",\"updates\":%" PRId64 ",\"skipped\":%" PRId64
-             ",\"rollbacks\":%d,\"phase\":%d,\"data\":\"%s\",\"teacher\":\"%s\"}",
-             s->step, s->updates, s->skipped, s->rollbacks, s->phase, data_of(t), teacher_of(t));
+             ",\"rollbacks\":%d,\"phase\":%d,\"data\":\"%s\",\"teacher\":\"%s\",\"cores\":%d,"
+             "\"precision\":\"%s\"}",
+             s->step, s->updates, s->skipped, s->rollbacks, s->phase, data_of(t), teacher_of(t),
+             few_trainer_cores(t), few_trainer_precision(t));
     FEW_GOTO(few_safetensors_writer_metadata(w, "fewstep.state", counters, err));
     FEW_GOTO(few_safetensors_writer_write(w, path, err));
 cleanup:
@@ -215,12 +219,12 @@ static few_status read_state(few_trainer *t, const char *path, few_error *err)
     const char *text = few_safetensors_metadata(f, "fewstep.state");
     o = text ? json_loads(text, 0, NULL) : NULL;
     json_int_t step, updates, skipped;
-    int rollbacks, phase;
-    const char *data, *teacher;
+    int rollbacks, phase, cores = 0;
+    const char *data, *teacher, *precision = NULL;
     if (!o ||
-        json_unpack(o, "{s:I, s:I, s:I, s:i, s:i, s:s, s:s}", "step", &step, "updates", &updates,
-                    "skipped", &skipped, "rollbacks", &rollbacks, "phase", &phase, "data", &data,
-                    "teacher", &teacher) ||
+        json_unpack(o, "{s:I, s:I, s:I, s:i, s:i, s:s, s:s, s?i, s?s}", "step", &step, "updates",
+                    &updates, "skipped", &skipped, "rollbacks", &rollbacks, "phase", &phase, "data",
+                    &data, "teacher", &teacher, "cores", &cores, "precision", &precision) ||
         step < 0 || updates < 0 || skipped < 0 || rollbacks < 0 || phase < 0) {
         st = few_fail(err, FEW_EFORMAT, "'%s' has no counters", path);
         goto cleanup;
@@ -234,6 +238,8 @@ static few_status read_state(few_trainer *t, const char *path, few_error *err)
     s->skipped = skipped;
     s->rollbacks = rollbacks;
     s->phase = phase;
+    s->cores = cores;
+    snprintf(s->precision, sizeof s->precision, "%s", precision ? precision : "");
 cleanup:
     json_decref(o);
     few_safetensors_close(f);
@@ -276,10 +282,13 @@ static few_status list_states(const char *run, bool verify, char ***names, int *
                 few_strbuf_addf(passed_over, "%s%s", passed_over->n ? "; " : "", why.text);
         }
         few_free(path);
-        if (good && st == FEW_OK) {
+        if (good && st == FEW_OK) { /* by step: from nine digits on names sort otherwise */
             char *const name = (*names)[k];
             (*names)[k] = (*names)[kept];
-            (*names)[kept++] = name;
+            int at = kept++;
+            for (; at > 0 && step_of((*names)[at - 1]) > step_of(name); at--)
+                (*names)[at] = (*names)[at - 1];
+            (*names)[at] = name;
         }
     }
     if (st != FEW_OK)
@@ -306,14 +315,14 @@ static void prune(const char *run, int64_t step, int keep)
         few_free(folder);
         return;
     }
-    int states = 0;
-    for (int k = 0; k < n; k++)
-        states += step_of(names[k]) >= 0 && step_of(names[k]) <= step;
     for (int k = 0; k < n; k++) {
-        const bool state = step_of(names[k]) >= 0 && step_of(names[k]) <= step;
+        const int64_t of = step_of(names[k]);
+        int newer = 0;
+        for (int i = 0; i < n; i++)
+            newer += step_of(names[i]) > of && step_of(names[i]) <= step;
         char *path = few_path_join(folder, names[k]);
         char temp[48], *gone = NULL;
-        if (state && states-- > keep) { /* half deleted, it must not look like a state */
+        if (of >= 0 && of <= step && newer >= keep) { /* half deleted, it must not look like one */
             snprintf(temp, sizeof temp, "tmp-%d-%.30s", (int)getpid(), names[k]);
             gone = path_in(run, temp);
             if (path && gone && rename(path, gone) == 0)

@@ -226,33 +226,65 @@ static double memory_of(const few_trainer *t)
                (3 + t->train.ema.n + (t->method->target_decay != NULL));
 }
 
-/* The largest of 8, 4, 2, 1 that divides the batch, leaves a slice for every core and fits the
- * memory; where there are fewer images than cores, 1. From 8 images on convolutions run at their
- * full rate, and a slice's activations stay in the larger caches. */
+int few_trainer_cores(const few_trainer *t)
+{
+    return t->train.threads ? t->train.threads : few_thread_count();
+}
+
+const char *few_trainer_precision(const few_trainer *t)
+{
+    const few_precision p = few_precision_named(t->train.precision);
+    return few_cpu_resolve(p, NULL) == FEW_PRECISION_BF16 ? "bf16" : "f32";
+}
+
+/* Slices that are tried, and what an image costs in them: from 8 images on convolutions run at
+ * their full rate, and a slice's activations stay in the larger caches (measured:
+ * docs/performance.md). */
+static const struct {
+    int images;
+    double cost;
+} slices[] = { { 8, 1 }, { 4, 1.08 }, { 2, 1.16 }, { 1, 1.3 } };
+
+/* Time of a step: the core that has most slices is waited for. */
+static double time_with(size_t k, int batch, int cores)
+{
+    const int n = batch / slices[k].images;
+    return (n + cores - 1) / cores * slices[k].images * slices[k].cost;
+}
+
+/* The slice that divides the batch, fits the memory and takes the least time. */
 static few_status choose_slice(few_trainer *t, few_error *err)
 {
     few_train_options *o = &t->train;
     const double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     const double limit = o->memory ? (double)o->memory * 1e6 : machine / 2;
-    const int cores = o->threads ? o->threads : few_thread_count();
-    for (o->slice = 8; o->slice > 0; o->slice /= 2) {
-        if (o->batch % o->slice || (o->slice > 1 && o->batch / o->slice < cores))
-            continue;
+    const int cores = few_trainer_cores(t);
+    bool tried[FEW_COUNT(slices)] = { 0 };
+    double least = INFINITY;
+    for (;;) {
+        int best = -1;
+        for (size_t k = 0; k < FEW_COUNT(slices); k++)
+            if (!tried[k] && o->batch % slices[k].images == 0 &&
+                (best < 0 ||
+                 time_with(k, o->batch, cores) < time_with((size_t)best, o->batch, cores)))
+                best = (int)k;
+        if (best < 0)
+            return few_fail(err, FEW_ENOMEM,
+                            "training wants %.0f MB at least, %.0f MB are allowed (train.memory); "
+                            "make the model smaller",
+                            least / 1e6, limit / 1e6);
+        tried[best] = true;
+        o->slice = slices[best].images;
         FEW_TRY(build_plan(t, err));
-        if (o->slice == 1 || memory_of(t) <= limit)
-            break;
+        if (memory_of(t) <= limit)
+            return FEW_OK;
+        least = fmin(least, memory_of(t));
         few_backend_cpu.release(t->plan);
         t->plan = NULL;
         few_graph_clear(&t->graph);
         few_params_free(&t->params);
         few_params_free(&t->target_params);
     }
-    if (memory_of(t) > limit)
-        return few_fail(err, FEW_ENOMEM,
-                        "training wants %.0f MB even with slices of one image, %.0f MB are allowed "
-                        "(train.memory); make the model smaller",
-                        memory_of(t) / 1e6, limit / 1e6);
-    return FEW_OK;
 }
 
 few_status few_trainer_start(few_trainer *t, bool from_scratch, few_error *err)

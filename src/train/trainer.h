@@ -34,9 +34,11 @@ typedef struct few_train_state {
     float *master, *m, *v; /* weights and moments */
     int n_ema;
     float *ema[FEW_MAX_LISTED_EMA];
-    float *target;   /* the target network, or NULL */
-    float *teacher;  /* borrowed: the teacher's weights where a run changes them, or NULL */
-    int phase;       /* the part of the run that the arrays belong to */
+    float *target;  /* the target network, or NULL */
+    float *teacher; /* borrowed: the teacher's weights where a run changes them, or NULL */
+    int phase;      /* the part of the run that the arrays belong to */
+    int cores;      /* that trained up to here, and the precision they had: part of the numbers */
+    char precision[8];
     int64_t step;    /* steps done, skipped ones included */
     int64_t updates; /* optimiser steps made */
     int64_t skipped; /* steps skipped for a loss or gradient that was not finite */
@@ -77,6 +79,10 @@ void few_trainer_free(few_trainer *t);
 
 /* Step state.step. Fails with FEW_EDIVERGED after train.bad_steps skipped steps in a row. */
 few_status few_trainer_step(few_trainer *t, few_step_result *r, few_error *err);
+
+/* What its sums depend on besides the configuration: cores at work, and "f32" or "bf16". */
+int few_trainer_cores(const few_trainer *t);
+const char *few_trainer_precision(const few_trainer *t);
 
 /* After the state was changed from outside: give the plan its weights. */
 few_status few_trainer_rebind(few_trainer *t, few_error *err);

@@ -58,7 +58,18 @@ ok "train again does nothing" "$fewstep" train c.yaml -o t
 refused 1 'train.lr' "$fewstep" train c.yaml -o t --set train.lr=0.5
 refused 2 "'true' is an argument too many" "$fewstep" train c.yaml -o t --fresh true
 refused 1 'add --yes' "$fewstep" train c.yaml -o t --fresh </dev/null
+mkdir elsewhere && echo mine >elsewhere/kept && ln -s "$PWD/elsewhere" t/link
 ok fresh "$fewstep" train c.yaml -o t --fresh --yes
+[ "$(cat elsewhere/kept)" = mine ] || { echo "FAIL --fresh deletes where a link leads"; failed=1; }
+[ ! -e t/link ] || { echo "FAIL --fresh leaves a link"; failed=1; }
+cp t/log.tsv log.tsv # a page, with an empty line at its end
+{ cat log.tsv; head -c $((4095 - $(wc -c <log.tsv))) /dev/zero | tr '\0' x; echo; } | head -c 4094 >t/log.tsv
+printf '\n\n' >>t/log.tsv
+ok "an odd log" "$fewstep" train c.yaml -o t
+cp log.tsv t/log.tsv
+long=$(printf 'Ж%.0s' $(seq 40))
+cp d.few "$long.few"
+ok "a long name" "$fewstep" train c.yaml -o named --set "data.path=$long.few,train.steps=1,train.sample_every=0"
 
 # A slice of 0 is chosen to fit the memory and to give every core one, once for a run.
 refused 1 'train.memory' "$fewstep" train c.yaml -o m --set train.slice=0,train.memory=1
@@ -67,6 +78,8 @@ grep -q 'slice: 4' m/config.yaml || { echo "FAIL the chosen slice is not kept"; 
 ok "chosen slice again" "$fewstep" train c.yaml -o m --set train.slice=0,train.threads=1
 ok "slice for one core" "$fewstep" train c.yaml -o one --set train.slice=0,train.threads=1
 grep -q 'slice: 8' one/config.yaml || { echo "FAIL one core has no slice of 8"; failed=1; }
+ok "cores as busy" "$fewstep" train c.yaml -o busy --set train.slice=0,train.threads=2,train.batch=24,train.steps=1,train.sample_every=0
+grep -q 'slice: 4' busy/config.yaml || { echo "FAIL of three slices of 8 one core has two"; failed=1; }
 ok "another memory" "$fewstep" train c.yaml -o m --set "" --set train.slice=0 --set train.memory=5000
 
 # An interrupt saves; the same command goes on to the end.

@@ -86,7 +86,12 @@ for signal in TERM:143 INT:130; do
         grep -q 'stopped and saved at step' err || { fail "$name: not saved"; cat err; }
         grep -q "go on with: fewstep train $run" err || { fail "$name: not said how to go on"; cat err; }
     done
+    cp -r "$run" cores
+    ok "with two cores" "$fewstep" train cores --threads 2
+    grep -q 'trained by 1 core in .*, now by 2 in' err || { fail "another number of cores is not told"; cat err; }
+    rm -rf cores
     finish "$run"
+    grep -q 'trained by' err && { fail "told of the same number of cores"; cat err; }
     same "$run" whole
 done
 

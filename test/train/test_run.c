@@ -173,7 +173,7 @@ static void other_settings_are_refused(void **state)
     set(&c, "train.save_every", "3");
     set(&c, "train.log_every", "4");
     set(&c, "train.keep", "5");
-    set(&c, "train.threads", "2");
+    set(&c, "train.samples", "7");
     run_to_end(folder);
     said("going on from step 5");
     same_end(whole, folder);
