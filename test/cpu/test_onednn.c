@@ -117,7 +117,8 @@ static void rows_are_their_own(void **state)
 
 static void images_are_their_own(void **state)
 {
-    static const int64_t n[] = { 8, 3, 2, 1 }, width[] = { 1, 3, 8, 20, 24, 64, 100 }, side[] = { 4, 8, 16 };
+    static const int64_t n[] = { 8, 3, 2, 1 }, width[] = { 1, 3, 8, 20, 24, 64, 100 },
+                         side[] = { 4, 8, 16 };
     (void)state;
     for (size_t i = 0; i < FEW_COUNT(width); i++)
         for (size_t o = 0; o < FEW_COUNT(width); o++)
