@@ -98,7 +98,8 @@ typedef int (*few_progress_fn)(void *user, int64_t done, int64_t total);
 typedef struct few_sample_options {
     const char *sampler;      /* NULL: the checkpoint's own */
     const char *settings;     /* of the sampler, as "grid=karras,rho=5"; NULL: its defaults */
-    int steps;                /* 0: a student's own, with a teacher the sampler's (ddim 128) */
+    int steps;                /* 0: a student's own, with a teacher the sampler's (ddim 128). In
+                                 other steps than its own a student's images are worse */
     uint64_t seed;            /* image i of seed k is always the same image */
     int64_t first;            /* index of the first image, >= 0 */
     double guidance;          /* g: (1 + g) conditional - g unconditional; 0: none */

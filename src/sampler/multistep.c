@@ -20,8 +20,8 @@ static few_status check(const few_spec *spec, const void *options, int steps, fe
     FEW_TRY(few_student_check(spec, steps, err));
     if (steps > spec->steps && steps % spec->steps)
         return few_fail(err, FEW_EUNSUPPORTED,
-                        "this student was made for %d steps; %d steps would stop inside its "
-                        "segments, where it was never taught to jump from; use %d",
+                        "this student was made for %d steps; %d steps would jump over the borders "
+                        "of its segments, which it was taught to jump to; use %d",
                         spec->steps, steps, spec->steps);
     if (steps < spec->steps && spec->steps % steps)
         return few_fail(err, FEW_EUNSUPPORTED,
