@@ -61,7 +61,11 @@ int main(int argc, char **argv)
                         "[--repeat R]\n");
         return 2;
     }
-    const int threads = few_thread_count(), file = mkstemp(trace);
+    int threads = few_thread_count();
+    for (int k = 4; k < argc; k++)
+        if (!strncmp(argv[k], "--threads=", 10) && atoi(argv[k] + 10) > 0)
+            threads = atoi(argv[k] + 10);
+    const int file = mkstemp(trace);
     if (file < 0) {
         perror(trace);
         return 1;

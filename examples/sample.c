@@ -35,6 +35,8 @@ int main(int argc, char **argv)
     few_sample_defaults(&options);
     options.seed = 7;
     options.progress = progress;
+    if (!images)
+        err = (few_error){ FEW_ENOMEM, "out of memory" };
     if (!images || few_sample(model, N, &options, images, &nfe, &err) != FEW_OK ||
         few_save_png(argv[2], images, N, info.height, info.width, info.channels, 0, &err) != FEW_OK)
         fprintf(stderr, "\n%s\n", err.text);

@@ -7,7 +7,7 @@ set -euo pipefail
 build=(gcc libc6-dev meson ninja-build pkg-config
        libdnnl-dev liblapacke-dev libopenblas-dev libpng-dev libjpeg62-turbo-dev libarchive-dev
        libyaml-dev libjansson-dev libxxhash-dev dataset-fashion-mnist)
-test=(libcmocka-dev clang-format-14)
+test=(libcmocka-dev clang-format-14 git)
 
 action=${1:-list} what=${2:-build}
 packages=("${build[@]}")
@@ -32,9 +32,16 @@ install)
 install them as root, then run this again" >&2; exit 1; }
         as_root=(sudo)
     fi
-    "${as_root[@]}" apt-get update -qq
+    # Another apt is waited for, and what a killed one left half done is finished first.
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/dev/null
+    for try in 1 2 3 4 5 6; do
+        "${as_root[@]}" apt-get update -qq && break
+        [ $try = 6 ] && exit 1
+        sleep 10
+    done
     # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends $todo >/dev/null
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        -o DPkg::Lock::Timeout=600 $todo >/dev/null
     ;;
 *) echo "usage: tools/packages.sh list|missing|install [build|test]" >&2; exit 2 ;;
 esac

@@ -76,6 +76,9 @@ class Peer:
         if not line.startswith("ready "):
             raise SystemExit(f"run.py: PyTorch '{name}' did not start")
         self.about = json.loads(line[len("ready "):])
+        if self.about["config"]["allocator"] == "glibc":
+            progress("run.py: PyTorch runs without jemalloc, which costs it up to a third: "
+                     "install libjemalloc2")
 
     def run(self, command):
         self.process.stdin.write(command + "\n")
@@ -93,7 +96,9 @@ class Peer:
 
 def call_fewstep(args, only="all", repeat=None):
     command = [args.fewstep, "bench", "step", args.config, "--json", "--precision", args.precision,
-               "--batch", str(args.batch), "--only", only]
+               "--batch", str(args.batch), "--threads", str(args.threads), "--only", only]
+    if args.model == "a":
+        command += ["--channels", "1"]  # where the data are not there
     if repeat or args.repeat:
         command += ["--repeat", str(repeat or args.repeat)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -119,7 +124,7 @@ def choose(args, measures):
             rate = peer.run(f"{command} {steps}")["images_per_second"]
             progress(f"  {m}: {rate:.1f} images/s")
             if m not in best or rate > best[m][1]:
-                best[m] = (name, rate, max(1, math.ceil(args.seconds * rate / batch)))
+                best[m] = (name, rate, max(3, math.ceil(args.seconds * rate / batch)))
         peer.stop()
     return best
 
@@ -179,7 +184,7 @@ def main():
     p.add_argument("--fewstep", default=os.path.join(HERE, "..", "..", "build", "fewstep"))
     p.add_argument("--precision", choices=SETTINGS, default="bf16")
     p.add_argument("--batch", type=int, default=64, help="of train and distill")
-    p.add_argument("--threads", type=int, default=2, help="of PyTorch")
+    p.add_argument("--threads", type=int, default=2, help="of both")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=5, help="of a peer's measure in a round")
     p.add_argument("--trial-seconds", type=float, default=2, help="of a measure, choosing settings")

@@ -31,8 +31,8 @@ static const few_option table[] = {
       "measurements of each; the median counts", NULL },
     { "threads", FEW_OPT_INT, offsetof(struct options, threads), "0", 0, 256, "cores; 0: all",
       NULL },
-    { "size", FEW_OPT_INT, offsetof(struct options, size), "32", 1, 4096,
-      "side of the images, when the data are not there", NULL },
+    { "size", FEW_OPT_INT, offsetof(struct options, size), "0", 0, 4096,
+      "side of random images; 0: the data's, or 32 when they are not there", NULL },
     { "channels", FEW_OPT_INT, offsetof(struct options, channels), "3", 1, 16, "of the images",
       NULL },
     { "classes", FEW_OPT_INT, offsetof(struct options, classes), "10", 0, 1 << 20, "of the images",
@@ -57,9 +57,10 @@ static double median(double *v, int n)
 static few_status open_data(const struct options *o, const few_config *c, few_dataset *d,
                             few_error *err)
 {
-    if (c->data.path && few_dataset_is_there(c->data.path))
+    const int size = o->size ? o->size : 32;
+    if (!o->size && c->data.path && few_dataset_is_there(c->data.path))
         return few_dataset_open(d, c->data.path, err);
-    return few_dataset_random(d, o->size, o->size, o->channels, o->classes, err);
+    return few_dataset_random(d, size, size, o->channels, o->classes, err);
 }
 
 struct figures {
