@@ -33,7 +33,7 @@ install them as root, then run this again" >&2; exit 1; }
         as_root=(sudo)
     fi
     # Another apt is waited for, and what a killed one left half done is finished first.
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/dev/null
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/dev/null 2>&1 || true # locked: wait below
     for try in 1 2 3 4 5 6; do
         "${as_root[@]}" apt-get update -qq && break
         [ $try = 6 ] && exit 1

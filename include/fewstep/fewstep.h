@@ -82,8 +82,7 @@ FEW_API void few_model_free(few_model *m);
 /* What a loaded model makes. `steps` is 0 for a teacher, else the step count it was made for. */
 typedef struct few_model_info {
     int height, width, channels, classes, steps;
-    const char
-        *kind; /* the method that made it, as "diffusion" or "mcd"; lives as the model does */
+    const char *kind; /* the method that made it, as "diffusion" or "mcd"; of the model's life */
 } few_model_info;
 
 /* m: not NULL. */

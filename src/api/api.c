@@ -25,6 +25,8 @@ few_status few_model_load(const char *path, const few_load_options *options, few
                           few_error *err)
 {
     few_load_options o;
+    few_error own = { 0 };
+    err = err ? err : &own; /* what goes wrong passes through it */
     few_load_defaults(&o);
     if (options)
         o = *options;
@@ -109,6 +111,8 @@ few_status few_sample(few_model *m, int64_t n, const few_sample_options *options
                       int64_t *nfe, few_error *err)
 {
     few_sample_options o;
+    few_error own = { 0 };
+    err = err ? err : &own;
     few_sample_defaults(&o);
     if (options)
         o = *options;
@@ -158,6 +162,8 @@ few_status few_sample(few_model *m, int64_t n, const few_sample_options *options
 few_status few_save_png(const char *path, const float *images, int64_t n, int height, int width,
                         int channels, int columns, few_error *err)
 {
+    few_error own = { 0 };
+    err = err ? err : &own;
     if (!path || !images)
         return few_fail(err, FEW_EINVAL, "few_save_png: path or images is NULL");
     return few_sheet_save_f32(path, images, n, height, width, channels, columns, err);

@@ -238,8 +238,8 @@ const char *few_trainer_precision(const few_trainer *t)
 }
 
 /* Slices that are tried, and what an image costs in them: from 8 images on convolutions run at
- * their full rate, and a slice's activations stay in the larger caches (measured:
- * docs/performance.md). */
+ * their full rate, and a slice's activations stay in the larger caches. Those of 4 and 2 were
+ * measured (docs/performance.md), that of 1 is a guess beyond them. */
 static const struct {
     int images;
     double cost;

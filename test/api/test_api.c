@@ -250,6 +250,15 @@ static void settings_reach_the_sampler(void **state)
     assert_int_not_equal(few_sample(m, N, &o, have, NULL, &err), FEW_OK);
     o.settings = "eta=5";
     assert_int_not_equal(few_sample(m, N, &o, have, NULL, &err), FEW_OK);
+    /* Without a few_error the statuses are the same. */
+    static const char *const wrong[] = { "eat=1", "eta", "eta=5", "rho=5", "grid=list" };
+    for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+        o.settings = wrong[k];
+        assert_int_equal(few_sample(m, N, &o, have, NULL, NULL),
+                         few_sample(m, N, &o, have, NULL, &err));
+    }
+    assert_int_equal(few_model_load("none", NULL, &m, NULL), FEW_ENOTFOUND);
+    assert_int_equal(few_save_png("no/such/folder.png", have, 1, 2, 2, 3, 0, NULL), FEW_EIO);
     few_model_free(m);
 }
 
