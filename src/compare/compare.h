@@ -5,7 +5,7 @@
  *     locks/                  a file for each that a process took
  *     cells/mcd-4-seed1.json  one result each, and cells/mcd-4-seed1.png its first images
  *     compare.tsv             a row for each cell, done or not
- *     compare.md              tables
+ *     compare.md              tables, and the strips of images
  *     compare.svg             quality against network evaluations
  *     compare.png             images of each cell from the same noise, a row each
  *     compare.html            one page with all of that

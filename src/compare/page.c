@@ -114,24 +114,23 @@ static few_status add_strip(few_report *r, few_sheet *sheet, int64_t rows, int64
 static few_status add_images(few_report *r, const few_compare *c, few_error *err)
 {
     few_sheet sheet = { 0 };
+    const few_cell **cells = few_malloc((size_t)c->n_cells * sizeof(const few_cell *));
+    if (!cells)
+        return few_fail(err, FEW_ENOMEM, "out of memory for images");
+    const int rows = few_strips(c, cells);
     few_status st = FEW_OK;
-    int64_t rows = 0, row = 0;
-    for (int k = 0; k < c->n_cells; k++)
-        rows += few_strip_is_there(c, &c->cells[k]);
-    if (!rows)
-        return FEW_OK;
-    few_report_heading(r, "Images from the same noise");
-    for (int k = 0; k < c->n_cells && st == FEW_OK; k++) {
-        if (!few_strip_is_there(c, &c->cells[k]))
-            continue;
-        char *path = few_strip_path(c, &c->cells[k]);
-        st = path ? add_strip(r, &sheet, rows, row++, &c->cells[k], path, err)
+    if (rows)
+        few_report_heading(r, "Images from the same noise");
+    for (int k = 0; k < rows && st == FEW_OK; k++) {
+        char *path = few_strip_path(c, cells[k]);
+        st = path ? add_strip(r, &sheet, rows, k, cells[k], path, err)
                   : few_fail(err, FEW_ENOMEM, "out of memory for images");
         few_free(path);
     }
+    few_free(cells);
     char *path = few_path_join(c->folder, "compare.png");
     const few_image *im = &sheet.image;
-    if (st == FEW_OK)
+    if (st == FEW_OK && rows)
         st = path ? few_image_write_png(path, im->pixels, im->h, im->w, im->c, err)
                   : few_fail(err, FEW_ENOMEM, "out of memory for images");
     few_free(path);

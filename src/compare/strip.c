@@ -5,6 +5,7 @@
 #include "image/image.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { STRIP = 16 };
@@ -22,12 +23,33 @@ char *few_strip_path(const few_compare *c, const few_cell *cell)
     return few_path_join(c->folder, path);
 }
 
-bool few_strip_is_there(const few_compare *c, const few_cell *cell)
+static bool is_there(const few_compare *c, const few_cell *cell)
 {
     char *path = few_strip_path(c, cell);
     const bool there = path && cell->done && is_shown(c, cell) && access(path, R_OK) == 0;
     few_free(path);
     return there;
+}
+
+int few_strips(const few_compare *c, const few_cell **cells)
+{
+    int n = 0;
+    const char *row;
+    for (int students = 1; students >= 0; students--)
+        for (int r = 0; (row = few_compare_row(c, students, r)); r++) {
+            const int first = n;
+            for (int k = 0; k < c->n_cells; k++) {
+                const few_cell *cell = &c->cells[k];
+                if ((cell->student != NULL) != students || strcmp(few_cell_row(cell), row) != 0 ||
+                    !is_there(c, cell))
+                    continue;
+                int at = n++;
+                for (; at > first && cells[at - 1]->nfe > cell->nfe; at--)
+                    cells[at] = cells[at - 1];
+                cells[at] = cell;
+            }
+        }
+    return n;
 }
 
 static int on_evaluation(void *watch, int64_t done, int64_t total)

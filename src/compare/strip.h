@@ -12,7 +12,8 @@ few_status few_strip_make(const few_compare *c, const few_cell *cell, const few_
 /* cells/NAME.png in the comparison's folder; NULL: no memory. The caller frees it. */
 char *few_strip_path(const few_compare *c, const few_cell *cell);
 
-/* Whether the cell is done and its strip can be shown. */
-bool few_strip_is_there(const few_compare *c, const few_cell *cell);
+/* The cells that are done and have a strip: row by row as in the tables, students first, each by
+ * its evaluations. To cells[c->n_cells]; how many there are. */
+int few_strips(const few_compare *c, const few_cell **cells);
 
 #endif

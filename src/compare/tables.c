@@ -1,7 +1,7 @@
 /* compare.tsv and compare.md. */
 #include "base/alloc.h"
 #include "base/file.h"
-#include "compare/compare.h"
+#include "compare/strip.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -315,6 +315,25 @@ static void print_table(const few_compare_table *t, few_strbuf *b)
     few_strbuf_add(b, "\n");
 }
 
+/* The strips in `cells`, each beside its name: the rows of compare.png. */
+static few_status print_strips(const few_compare *c, few_strbuf *b, few_error *err)
+{
+    const few_cell **cells = few_malloc((size_t)c->n_cells * sizeof(const few_cell *));
+    if (!cells)
+        return few_fail(err, FEW_ENOMEM, "out of memory for a table");
+    const int n = few_strips(c, cells);
+    if (n)
+        few_strbuf_add(b, "Images from the same noise, row by row as in compare.png:\n\n"
+                          "| method | evaluations | images |\n|---|---|---|\n");
+    for (int k = 0; k < n; k++)
+        few_strbuf_addf(b, "| %s%s | %.6g | ![](cells/%s.png) |\n",
+                        cells[k]->student ? "" : "teacher, ", few_cell_row(cells[k]), cells[k]->nfe,
+                        cells[k]->name);
+    few_strbuf_add(b, n ? "\n" : "");
+    few_free(cells);
+    return FEW_OK;
+}
+
 few_status few_compare_write_markdown(const few_compare *c, few_error *err)
 {
     few_strbuf b;
@@ -332,6 +351,8 @@ few_status few_compare_write_markdown(const few_compare *c, few_error *err)
             print_table(&t, &b);
         few_compare_table_free(&t);
     }
+    if (st == FEW_OK)
+        st = print_strips(c, &b, err);
     few_strbuf_addf(&b, "Made by `fewstep compare %s`; teacher %s, features %s, test images %s.\n",
                     c->recipe_path, c->teacher.hash, few_features_hash(c->features),
                     few_pack_get_info(c->test)->hash);

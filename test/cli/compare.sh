@@ -87,6 +87,11 @@ best() { # of one evaluation: the best, the next, and whether their ranges are a
 grep -qE '^\| 2 \| .* \| one seed \|$' whole/compare.md || fail "a range of one seed"
 grep -qE '^\| teacher, second \| 3 \| [0-9.]+ \|$' whole/compare.md || fail "the list"
 grep -q '<svg' whole/compare.html && grep -q '<svg' whole/compare.svg || fail "the plot"
+[ "$(grep -oE '^\| teacher, [a-z]+ \| [0-9]+ \| !\[\]\(cells/[a-z]+-[0-9]+\.png\)' whole/compare.md | tr -d ' ')" = \
+    '|teacher,ddim|2|![](cells/ddim-2.png)
+|teacher,ddim|4|![](cells/ddim-4.png)
+|teacher,second|3|![](cells/second-2.png)' ] || fail "the teacher's images"
+[ "$(grep -c '!\[\](cells/' whole/compare.md)" = 15 ] || fail "images in compare.md"
 [ "$(head -c 4 whole/compare.png | tail -c 3)" = PNG ] || fail "the sheet"
 ! grep -qE '(src|href)="?(http|//|[a-z]+\.(png|svg))' whole/compare.html || fail "the page loads something"
 grep -qE '2 of 22: .*about [0-9.]+ (min|h) left' err || { fail "no time left"; head -3 err; }
