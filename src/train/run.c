@@ -325,6 +325,16 @@ static void report(struct run *r, const few_step_result *s)
     r->watch->progress(r->watch->user, &p);
 }
 
+/* Between skipped steps: gone on with, the run makes the steps since it was saved again. */
+static few_status stop_unsaved(const struct run *r, few_error *err)
+{
+    int64_t saved;
+    FEW_TRY(few_state_newest(r->folder, &saved, err));
+    return few_fail(err, FEW_ECANCELED,
+                    "stopped at step %" PRId64 " after skipped steps; saved at step %" PRId64,
+                    r->trainer.state.step, saved);
+}
+
 static few_status loop(struct run *r, few_error *err)
 {
     few_trainer *t = &r->trainer;
@@ -359,6 +369,8 @@ static few_status loop(struct run *r, few_error *err)
         if (last || (t->state.step % o->save_every == 0 && !t->bad_in_a_row))
             FEW_TRY(save(r, err));
         if (!last && r->watch->stop && r->watch->stop(r->watch->user)) {
+            if (t->bad_in_a_row)
+                return stop_unsaved(r, err);
             if (t->state.step % o->save_every)
                 FEW_TRY(save(r, err));
             return few_fail(err, FEW_ECANCELED, "stopped and saved at step %" PRId64,

@@ -159,6 +159,33 @@ static void bad_runs_go_back(void **state)
     same_end(folder, stopped);
 }
 
+/* What was saved before is what a run goes back to, and what it goes on from when it is stopped
+ * between skipped steps, where it would have been saved or elsewhere. */
+static void nothing_is_saved_between_bad_steps(void **state)
+{
+    (void)state;
+    set(&c, "train.bad_steps", "3");
+    spoil_steps(5, STEPS, 1);
+    const char *folder = new_folder();
+    run_to_end(folder);
+    said("up to step 8");
+    said("went back to step 4");
+    log_is_whole(folder);
+    for (int stop = 6; stop <= 7; stop++) {
+        char text[64];
+        const char *stopped = new_folder();
+        snprintf(text, sizeof text, "stopped at step %d after skipped steps; saved at step 4",
+                 stop);
+        expect_status(run(stopped, stop, false), FEW_ECANCELED, text);
+        assert_int_equal(newest_step(stopped), 4);
+        run_to_end(stopped);
+        said("going on from step 4");
+        said("went back to step 4");
+        same_end(folder, stopped);
+        log_is_whole(stopped);
+    }
+}
+
 static void bad_runs_give_up(void **state)
 {
     (void)state;
@@ -379,6 +406,7 @@ int main(void)
         cmocka_unit_test_setup(damaged_states_do_not_count, small),
         cmocka_unit_test_setup(bad_steps_are_skipped, small),
         cmocka_unit_test_setup(bad_runs_go_back, small),
+        cmocka_unit_test_setup(nothing_is_saved_between_bad_steps, small),
         cmocka_unit_test_setup(bad_runs_give_up, small),
         cmocka_unit_test_setup(a_run_in_use_is_refused, small),
         cmocka_unit_test_setup(a_step_can_be_saved_again, small),
