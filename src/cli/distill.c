@@ -23,7 +23,10 @@ static const few_option table[] = {
     { "config", FEW_OPT_STRING, offsetof(struct options, config), NULL, 0, 0,
       "configuration; absent: defaults, and the teacher's data", NULL },
     { "data", FEW_OPT_STRING, offsetof(struct options, data), NULL, 0, 0,
-      "pack to train on, for dsno trajectories; absent: the teacher's", NULL },
+      "pack to train on, for dsno trajectories; absent: the configuration's, or those of TEACHER's "
+      "run "
+      "(a file has none)",
+      NULL },
     { "init", FEW_OPT_STRING, offsetof(struct options, init), NULL, 0, 0,
       "checkpoint or run to start from, such as a student of more steps; absent: TEACHER", NULL },
     FEW_TRAINING_OPTIONS(struct options),
@@ -61,7 +64,7 @@ static few_status complete(few_config *c, const struct options *o, const char *t
                         "method '%s' makes no student; those that do: fewstep list methods",
                         c->method->name);
     if (o->data)
-        FEW_TRY(few_config_set(c, "data.path", o->data, "--data", err));
+        FEW_TRY(few_config_set_data(c, o->data, "--data", err));
     if (!c->data.path)
         FEW_TRY(inherit_data(c, teacher, err));
     if (o->init) {

@@ -50,7 +50,9 @@ static const few_option table[] = {
       "feature network; absent: pretrained/DATA-features.safetensors, or PACK-features.safetensors",
       NULL },
     { "reference", FEW_OPT_STRING, offsetof(struct options, reference), NULL, 0, 0,
-      "pack of test images; absent: the run's data.test, or PACK-test.few", NULL },
+      "pack of test images; absent: the run's data.test, or PACK-test.few; of a file "
+      "runs/data/NAME-test.few, NAME being its data's",
+      NULL },
     { "train", FEW_OPT_STRING, offsetof(struct options, train), NULL, 0, 0,
       "pack of training images, for the floor; absent: as the reference; none: no floor", NULL },
     { "report", FEW_OPT_STRING, offsetof(struct options, report), NULL, 0, 0,
@@ -81,10 +83,9 @@ static char *find_pack(const char *given, const char *run, bool test, const char
     char *file = few_is_folder(run) ? few_path_join(run, "config.yaml") : NULL;
     few_config c;
     if (file && few_config_load(&c, file, NULL, &ignored) == FEW_OK) {
-        const char *in = test ? c.data.test : c.data.path;
-        found = in                    ? few_strdup(in)
-                : test && c.data.path ? few_pack_beside(c.data.path, "-test.few")
-                                      : NULL;
+        const char *pack = few_dataset_is_pack(c.data.path) ? c.data.path : NULL;
+        const char *in = test ? c.data.test : pack;
+        found = in ? few_strdup(in) : test && pack ? few_pack_beside(pack, "-test.few") : NULL;
         few_config_clear(&c);
     }
     few_free(file);

@@ -51,7 +51,9 @@ static few_status make(const struct options *o, few_config *c, few_trainer *t, f
     FEW_TRY(few_config_set(c, "train.precision", o->precision, "--precision", err));
     if (o->threads)
         c->train.threads = o->threads;
-    if (c->method->makes_student && !c->student.teacher) { /* as large as its teacher would be */
+    if (c->method->makes_student && !c->student.teacher) {
+        few_cli_say("no student.teacher: the figures are of the network of this file, trained as "
+                    "a diffusion model");
         FEW_TRY(few_config_set(c, "method.name", "diffusion", "plan", err));
         c->student.steps = 0;
     }

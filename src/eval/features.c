@@ -118,8 +118,8 @@ few_status few_features_find(const char *given, const char *name, const char *pa
         few_is_file(beside)
             ? few_features_load(beside, workers, out, err)
             : few_fail(err, FEW_ENOTFOUND,
-                       "there is no feature network, neither '%s' nor '%s'; 'fewstep eval features "
-                       "%s' makes one",
+                       "there is no feature network, neither '%s' nor '%s'; --features names one, "
+                       "'fewstep eval features %s' makes one",
                        usual, beside, pack);
     few_free(beside);
     return st;

@@ -77,7 +77,8 @@ static few_status skip(struct build *b, const char *name, int64_t n, few_status 
 {
     if (!b->o->skip_bad || st == FEW_ENOMEM) {
         if (name)
-            return few_fail(err, st, "'%s': %s", name, why->text);
+            return few_fail(err, st, "'%s': %s%s", name, why->text,
+                            st == FEW_ENOMEM ? "" : " (--skip-bad leaves it out)");
         return few_fail(err, st, "%s", why->text);
     }
     few_pack_report *r = b->report;

@@ -85,6 +85,10 @@ few_status few_mc_check(const few_method_ctx *c, few_error *err)
     if (o->guidance > 0 && c->teacher && c->teacher->classes < 1)
         return few_fail(err, FEW_ECONFIG,
                         "guidance wants a class-conditional teacher; this one has no classes");
+    if (o->guidance > 0 && c->teacher && !c->teacher->null_class)
+        return few_fail(err, FEW_ECONFIG,
+                        "guidance wants a teacher that was trained without labels, too "
+                        "(train.label_drop); this one was not");
     if (o->x_var && !strcmp(o->x_var, "table") && !(c->teacher && c->teacher->x_error.n))
         return few_fail(
             err, FEW_ECONFIG,

@@ -243,6 +243,24 @@ few_status few_config_set(few_config *c, const char *key, const char *text, cons
                     where, key);
 }
 
+static bool is_other_data(const few_config *c, const char *path)
+{
+    return !(c->data.path && !strcmp(c->data.path, path));
+}
+
+static void forget_test(few_config *c)
+{
+    few_free(c->data.test);
+    c->data.test = NULL;
+}
+
+few_status few_config_set_data(few_config *c, const char *path, const char *where, few_error *err)
+{
+    if (is_other_data(c, path))
+        forget_test(c);
+    return few_config_set(c, "data.path", path, where, err);
+}
+
 few_status few_config_set_all(few_config *c, const few_strings *set, const char *where,
                               few_error *err)
 {
@@ -258,15 +276,12 @@ few_status few_config_set_all(few_config *c, const few_strings *set, const char 
         }
         *equals = 0;
         test |= !strcmp(one.s, "data.test");
-        other_data |=
-            !strcmp(one.s, "data.path") && !(c->data.path && !strcmp(c->data.path, equals + 1));
+        other_data |= !strcmp(one.s, "data.path") && is_other_data(c, equals + 1);
         st = few_config_set(c, one.s, equals + 1, where, err);
     }
     few_strbuf_free(&one);
-    if (other_data && !test) {
-        few_free(c->data.test);
-        c->data.test = NULL;
-    }
+    if (other_data && !test)
+        forget_test(c);
     return st;
 }
 

@@ -49,8 +49,11 @@ few_status few_config_load(few_config *c, const char *path, const char *method, 
 /* Set one option as "section.key" from text; `where` is for messages. */
 few_status few_config_set(few_config *c, const char *key, const char *text, const char *where,
                           few_error *err);
-/* The same for a list of "section.key=text". With another data.path and no data.test there is none:
- * the file's belongs to the file's pack. Fails: FEW_EINVAL where one has no '='. */
+/* Other data, by the path of a pack or of trajectories: data.test no longer holds, which belongs to
+ * those it came with. */
+few_status few_config_set_data(few_config *c, const char *path, const char *where, few_error *err);
+/* few_config_set for a list of "section.key=text". With another data.path and no data.test there is
+ * none: the file's belongs to the file's pack. Fails: FEW_EINVAL where one has no '='. */
 few_status few_config_set_all(few_config *c, const few_strings *set, const char *where,
                               few_error *err);
 /* The complete configuration as YAML that loads back to the same. */

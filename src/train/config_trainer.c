@@ -90,8 +90,10 @@ few_status few_config_trainer(const few_config *c, few_trainer *t, few_error *er
     few_dataset data;
     memset(t, 0, sizeof *t);
     if (!c->data.path)
-        return few_fail(err, FEW_ECONFIG,
-                        "data.path is missing: make a pack with 'fewstep data pack'");
+        return few_fail(
+            err, FEW_ECONFIG,
+            "data.path is missing: 'fewstep data pack' makes a pack, --set data.path=PACK "
+            "names it");
     FEW_TRY(few_dataset_open(&data, c->data.path, err));
     return few_config_trainer_on(c, &data, NULL, t, err);
 }

@@ -72,6 +72,17 @@ static int toy_numbers(const char *path)
     return !strcmp(path, "mixture") ? 1 : !strcmp(path, "mixture-2d") ? 2 : 0;
 }
 
+static bool is_paths(const char *path)
+{
+    const char *end = strrchr(path, '.');
+    return end && !strcmp(end, ".safetensors");
+}
+
+bool few_dataset_is_pack(const char *path)
+{
+    return path && !toy_numbers(path) && !is_paths(path);
+}
+
 bool few_dataset_is_there(const char *path)
 {
     return toy_numbers(path) || few_is_file(path);
@@ -82,8 +93,7 @@ few_status few_dataset_open(few_dataset *d, const char *path, few_error *err)
     memset(d, 0, sizeof *d);
     if (toy_numbers(path))
         return open_mixture(d, path, toy_numbers(path), err);
-    const char *end = strrchr(path, '.');
-    if (end && !strcmp(end, ".safetensors"))
+    if (is_paths(path))
         return open_paths(d, path, err);
     FEW_TRY(few_pack_open(&d->pack, path, err));
     const few_pack_info *info = few_pack_get_info(d->pack);

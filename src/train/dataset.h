@@ -19,6 +19,8 @@ typedef struct few_dataset {
 
 /* Whether there is something to open at a path: a file, or the toy by its name. */
 bool few_dataset_is_there(const char *path);
+/* Whether the path would be a pack's: neither trajectories nor the toy; NULL is none. */
+bool few_dataset_is_pack(const char *path);
 /* path: a pack, or trajectories (.safetensors). "mixture": 65,536 draws of 0.3 N(-0.6, 0.2^2) + 0.7
  * N(0.5, 0.1^2), one number each. Fails as few_pack_open. */
 few_status few_dataset_open(few_dataset *d, const char *path, few_error *err);

@@ -50,7 +50,7 @@ const few_option few_train_table[] = {
     ROW(FEW_OPT_INT, keep, "2", 1, 1000, "checkpoints kept"),
     ROW(FEW_OPT_INT, samples, "64", 1, 4096, "images of a sample sheet"),
     ROW(FEW_OPT_INT, sample_steps, "0", 0, 100000,
-        "steps of its sampler; 0: 32 or the student's own"),
+        "steps of a teacher's; 0: 32; a student's are its own"),
     ROW(FEW_OPT_INT, bad_steps, "10", 1, 1000000, "skipped steps in a row before going back"),
     ROW(FEW_OPT_INT, rollbacks, "2", 0, 1000, "times to go back before giving up"),
     { .name = NULL },

@@ -128,6 +128,16 @@ grep -q 'teacher_step: ddim' s3/config.yaml && grep -q 'teacher_to: 96' s3/confi
     echo "FAIL --method mcd lost the file's settings of mcd"
     failed=1
 }
+printf 'data: { path: d.few, test: d-kept.few }\n' | cat - m.yaml >dm.yaml
+cp d.few other.few
+ok "distill on other data" "$fewstep" distill t --config dm.yaml --data other.few --steps 2 -o s6
+! grep -q 'd-kept' s6/config.yaml || { echo "FAIL --data keeps the test images of another pack"; failed=1; }
+ok "distill on the file's data" "$fewstep" distill t --config dm.yaml --data d.few --steps 2 -o s7
+grep -q 'test: d-kept.few' s7/config.yaml || { echo "FAIL --data of the same pack loses its test images"; failed=1; }
+ok "a teacher with labels alone" "$fewstep" train c.yaml -o labels --set train.steps=1,train.label_drop=0,train.sample_every=0
+refused 1 'train.label_drop' "$fewstep" distill labels --config m.yaml --steps 2 -o s8 --set method.guidance=1
+ok "plan of a student" "$fewstep" plan m.yaml
+has err 'no student.teacher'
 refused 1 'unknown method' "$fewstep" distill t --method mcdd --steps 2 -o s4
 refused 1 "written for method 'mcd'" "$fewstep" distill t --method mct --steps 2 --config m.yaml -o s4
 
@@ -182,6 +192,11 @@ ok features "$fewstep" eval features d.few --reference d.few --epochs 1 --seed 3
 ok eval "$fewstep" eval t s --samples 16 --steps 4 --features f.safetensors --reference d.few --train d.few --report r.html --json
 keys fd floor samples nfe images_per_second
 has r.html '<svg'
+mkdir -p runs/data
+cp d.few runs/data/d.few
+cp d.few runs/data/d-test.few
+ok "eval of a student by trajectories" "$fewstep" eval o --samples 8 --features f.safetensors --json
+keys fd floor
 ok "noise to a time" "$fewstep" sample t -n 16 --steps 4 --to 0.5 --raw -o m.npy
 ok "eval of a chain" "$fewstep" eval t --samples 16 --steps 4 --features f.safetensors --reference d.few --json
 grep '"fd"' out >fd

@@ -133,6 +133,7 @@ static inline void rig_open(rig *r, const char *method, int steps, int64_t at,
     snprintf(own, sizeof own, "%s", r->config.model.prediction);
     set(&r->config, "model.prediction", teachers);
     make_net(&r->teacher, &r->config, shape, 12);
+    r->teacher.spec.null_class = true;
     set(&r->config, "model.prediction", own);
     /* A table of errors that says what the formula says, at the times of 16 steps. */
     r->teacher.spec.x_error = (few_doubles){ .v = few_calloc(16, sizeof(double)),
