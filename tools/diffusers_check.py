@@ -102,6 +102,9 @@ def read_checkpoint(path):
     meta = json.loads(text)
     if "unet" not in meta:
         raise Refused(f"the model of '{path}' is not a U-Net")
+    if "sigma_max" in meta:
+        raise Refused(f"'{path}' is a consistency model, which starts at sigma_max and has a boundary of its own; "
+                      "DDIMScheduler knows neither")
     config = {k: v for k, v in meta["unet"].items() if not k.startswith("_")}
     model = diffusers.UNet2DModel.from_config(config).eval()
     missing, extra = model.load_state_dict(tensors, strict=False)

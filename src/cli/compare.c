@@ -15,7 +15,7 @@ struct options {
 
 static const few_option table[] = {
     { "output", FEW_OPT_STRING, offsetof(struct options, output), NULL, 0, 0,
-      "folder; absent: runs/compare/RECIPE", NULL },
+      "folder; absent: runs/compare/RECIPE, or RECIPE-quick", NULL },
     { "quick", FEW_OPT_BOOL, offsetof(struct options, quick), "false", 0, 0,
       "with what the recipe's section 'quick' replaces", NULL },
     { "plan", FEW_OPT_BOOL, offsetof(struct options, plan), "false", 0, 0,

@@ -43,7 +43,7 @@ few_status few_cm_check(const few_method_ctx *c, const few_cm_options *o, bool b
         FEW_CM_ROW(type, "sigma_max", FEW_OPT_DOUBLE, cm.sigma_max, "80", 1, 1e6,                  \
                    "most noise per signal, where sampling starts", NULL),                          \
         FEW_CM_ROW(type, "rho", FEW_OPT_DOUBLE, cm.rho, "7", 1, 100,                               \
-                   "exponent of the grid of noise levels", NULL),                                  \
+                   "exponent of the grid of noise levels (ect has none)", NULL),                   \
         FEW_CM_ROW(type, "distance", FEW_OPT_CHOICE, cm.distance, distance_by_default, 0, 0,       \
                    "distance between target and prediction", "l2sq|rms|norm|elem"),                \
         FEW_CM_ROW(type, "huber", FEW_OPT_DOUBLE, cm.huber, huber_by_default, 0, 1e3,              \
