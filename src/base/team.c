@@ -13,7 +13,10 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-enum { LOOKS = 5000 }; /* for work or its end, before sleeping: some 100 microseconds */
+enum {
+    LOOKS = 5000,        /* for work or its end, before sleeping: some 100 microseconds */
+    MOST_PIECES = 0xffff /* of a job: what `work` has room for */
+};
 
 struct few_team {
     int n, started;
@@ -176,14 +179,10 @@ static void wait_for_all(few_team *t, int pieces)
     pthread_mutex_unlock(&t->lock);
 }
 
-void few_team_run(few_team *t, int pieces, void (*fn)(void *user, int piece, int member),
-                  void *user)
+/* At most MOST_PIECES. */
+static void run_job(few_team *t, int pieces, void (*fn)(void *user, int piece, int member),
+                    void *user)
 {
-    if (!t || t->n == 1 || pieces < 2) {
-        for (int k = 0; k < pieces; k++)
-            fn(user, k, 0);
-        return;
-    }
     t->fn = fn;
     t->user = user;
     atomic_store(&t->core, sched_getcpu());
@@ -197,4 +196,32 @@ void few_team_run(few_team *t, int pieces, void (*fn)(void *user, int piece, int
     }
     work_off(t, 0);
     wait_for_all(t, pieces);
+}
+
+/* Some of many pieces. */
+struct some {
+    void (*fn)(void *user, int piece, int member);
+    void *user;
+    int first;
+};
+
+static void run_some(void *user, int piece, int member)
+{
+    const struct some *s = user;
+    s->fn(s->user, s->first + piece, member);
+}
+
+void few_team_run(few_team *t, int pieces, void (*fn)(void *user, int piece, int member),
+                  void *user)
+{
+    if (!t || t->n == 1 || pieces < 2) {
+        for (int k = 0; k < pieces; k++)
+            fn(user, k, 0);
+    } else if (pieces <= MOST_PIECES) {
+        run_job(t, pieces, fn, user);
+    } else {
+        for (int k = 0; k < pieces; k += MOST_PIECES)
+            run_job(t, pieces - k < MOST_PIECES ? pieces - k : MOST_PIECES, run_some,
+                    &(struct some){ fn, user, k });
+    }
 }

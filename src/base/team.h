@@ -15,7 +15,7 @@ few_status few_team_create(few_team **t, int n, few_error *err);
 void few_team_free(few_team *t);      /* may be NULL */
 int few_team_size(const few_team *t); /* NULL: 1 */
 
-/* fn(user, piece, member) for every piece 0..pieces-1 (at most 65535), each once, by whichever
+/* fn(user, piece, member) for every piece 0..pieces-1, each once, by whichever
  * member 0..size-1 comes first; returns when all are done. Denormals are flushed in the team's
  * threads. By one caller at a time; t may be NULL. */
 void few_team_run(few_team *t, int pieces, void (*fn)(void *user, int piece, int member),

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { MOST = 1000 };
+enum { MOST = 1000, MANY = 200000 };
 
 struct job {
     int team;
@@ -33,6 +33,30 @@ static void piece(void *user, int k, int member)
     for (volatile int i = 0; i < k % 7 * 100; i++)
         ;
     atomic_fetch_sub(&j->busy[member], 1);
+}
+
+static void count_piece(void *user, int k, int member)
+{
+    (void)member;
+    atomic_fetch_add(&((atomic_uchar *)user)[k], 1);
+}
+
+/* More than a job has room for, too. */
+static void many_pieces_are_done_once(void **state)
+{
+    static const int pieces[] = { 65535, 65536, 65537, 131070, 131072, MANY };
+    static atomic_uchar did[MANY];
+    (void)state;
+    few_team *t;
+    few_error err;
+    assert_int_equal(few_team_create(&t, 3, &err), FEW_OK);
+    for (size_t n = 0; n < FEW_COUNT(pieces); n++) {
+        memset(did, 0, sizeof did);
+        few_team_run(t, pieces[n], count_piece, did);
+        for (int k = 0; k < MANY; k++)
+            assert_int_equal(did[k], k < pieces[n]);
+    }
+    few_team_free(t);
 }
 
 static void every_piece_is_done_once(void **state)
@@ -106,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_piece_is_done_once),
+        cmocka_unit_test(many_pieces_are_done_once),
         cmocka_unit_test(all_take_part),
         cmocka_unit_test(no_memory),
     };
