@@ -116,6 +116,26 @@ static few_status whole(const json_t *o, const char *key, int min, int max, int 
     return FEW_OK;
 }
 
+static few_status flag(const json_t *o, const char *key, bool *out, const char *where,
+                       few_error *err)
+{
+    const json_t *v = json_object_get(o, key);
+    if (v && !json_is_boolean(v))
+        return few_fail(err, FEW_EFORMAT, "'%s': '%s' must be true or false", where, key);
+    *out = json_is_true(v);
+    return FEW_OK;
+}
+
+/* A network without an embedding for a class would take another's. */
+static few_status check_classes(const few_spec *s, const char *where, few_error *err)
+{
+    const int labels = s->network->labels ? s->network->labels(s->config) : -1;
+    if (labels >= 0 && labels < s->classes + s->null_class)
+        return few_fail(err, FEW_EFORMAT, "'%s': %d classes%s, and a network that knows %d labels",
+                        where, s->classes, s->null_class ? " and the null class" : "", labels);
+    return FEW_OK;
+}
+
 static few_status names(few_spec *s, const json_t *o, const char *where, few_error *err)
 {
     const json_t *list = json_object_get(o, "class_names");
@@ -216,9 +236,13 @@ few_status few_spec_from_json(few_spec *s, const json_t *o, const char *where, f
     }
     FEW_GOTO(read_sigmas(s, o, where, err));
     const json_t *scale = json_object_get(o, "time_scale");
-    s->time_scale = json_is_number(scale) ? json_number_value(scale) : 1024;
-    s->null_class = json_is_true(json_object_get(o, "null_class"));
-    s->clip = json_is_true(json_object_get(o, "clip"));
+    s->time_scale = scale ? json_number_value(scale) : 1024;
+    if (scale && !(json_is_number(scale) && s->time_scale > 0 && s->time_scale < 1e9)) {
+        st = few_fail(err, FEW_EFORMAT, "'%s': 'time_scale' is not a number from 0 to 1e9", where);
+        goto cleanup;
+    }
+    FEW_GOTO(flag(o, "null_class", &s->null_class, where, err));
+    FEW_GOTO(flag(o, "clip", &s->clip, where, err));
     FEW_GOTO(x_error(s, o, where, err));
     FEW_GOTO(text(o, "data_name", false, &s->data_name, where, err));
     FEW_GOTO(text(o, "data_hash", false, &s->data_hash, where, err));
@@ -233,6 +257,8 @@ few_status few_spec_from_json(few_spec *s, const json_t *o, const char *where, f
     st = s->network->open(json_object_get(o, name), &s->config, err);
     if (st != FEW_OK)
         few_fail_in(err, "%s", where);
+    else
+        st = check_classes(s, where, err);
 cleanup:
     few_free(name);
     few_free(prediction);

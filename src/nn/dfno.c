@@ -145,7 +145,9 @@ static few_status from_json(json_t *unet, int states, int modes, double time_sca
 few_status few_dfno_make(const few_unet_config *unet, int states, int modes, double time_scale,
                          void **config, few_error *err)
 {
-    return from_json(few_unet_config_to_json(unet), states, modes, time_scale, config, err);
+    FEW_TRY(from_json(few_unet_config_to_json(unet), states, modes, time_scale, config, err));
+    ((few_dfno_config *)*config)->unet.zero_init = unet->zero_init; /* which JSON does not tell */
+    return FEW_OK;
 }
 
 static few_status make(const void *options, const few_net_shape *shape, void **config,
@@ -177,6 +179,11 @@ static json_t *to_json(const void *config)
                      c->time_scale, "unet", few_unet_config_to_json(&c->unet));
 }
 
+static int labels(const void *config)
+{
+    return few_unet_labels(&((const few_dfno_config *)config)->unet);
+}
+
 /* The data: the last state. */
 static few_val build(few_graph *g, int set, const void *config, few_val x, few_val time,
                      few_val label, few_val rng)
@@ -196,6 +203,7 @@ const few_network few_network_dfno = {
     .make = make,
     .open = open_config,
     .json = to_json,
+    .labels = labels,
     .close = close_config,
     .build = build,
 };

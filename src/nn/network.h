@@ -23,6 +23,8 @@ typedef struct few_network {
     /* A config from what a checkpoint's metadata holds, and back (new reference, NULL: memory). */
     few_status (*open)(const json_t *json, void **config, few_error *err);
     json_t *(*json)(const void *config);
+    /* How many labels it tells apart; negative: any. NULL: it takes no notice of them. */
+    int (*labels)(const void *config);
     void (*close)(void *config);
     /* x [N,h,w,c] F32, time [N] F32 (the network's own time input), label [N] I32 or FEW_NONE, rng
      * [N,4] I32 or FEW_NONE (no dropout) -> [N,h,w,c] F32. */

@@ -22,7 +22,8 @@ typedef struct few_stack {
 typedef struct few_unet_times {
     int n;
     few_val time[FEW_MAX_TIMES]; /* [N] F32 each */
-    /* Called after every ResNet block and its attention; NULL: the times do not meet. */
+    /* Called after every ResNet block and its attention but the middle's second and those that
+     * resample; NULL: the times do not meet. */
     void (*mix)(few_graph *g, int set, const char *block, few_stack *h, const void *user);
     const void *user;
 } few_unet_times;

@@ -47,7 +47,7 @@ const few_option few_unet_table[] = {
     ROW(FEW_OPT_STRING, class_embed_type, NULL, 0, 0, "timestep or identity; else a table", NULL),
     ROW(FEW_OPT_INT, num_class_embeds, "0", 0, 1 << 20, "rows of the class table", NULL),
     ROW(FEW_OPT_INT, num_train_timesteps, "0", 0, 1 << 20, "rows of a learned time table", NULL),
-    ROW(FEW_OPT_BOOL, zero_init, "false", 0, 0, "branches start at zero", NULL),
+    ROW(FEW_OPT_BOOL, zero_init, "true", 0, 0, "branches start at zero", NULL),
     { .name = NULL },
 };
 
@@ -109,6 +109,11 @@ void few_unet_config_clear(few_unet_config *c)
 {
     few_options_clear(few_unet_table, c);
     memset(c, 0, sizeof *c);
+}
+
+int few_unet_labels(const few_unet_config *c)
+{
+    return c->class_embed_type ? -1 : c->num_class_embeds;
 }
 
 int few_unet_time_dim(const few_unet_config *c)

@@ -44,6 +44,8 @@ void few_unet_config_clear(few_unet_config *c);
 /* Do blocks, widths, groups, heads and the image size fit together? */
 few_status few_unet_config_check(const few_unet_config *c, few_error *err);
 
+/* How many labels it has embeddings for; -1: labels are numbers to it, of which there are any. */
+int few_unet_labels(const few_unet_config *c);
 int few_unet_time_dim(const few_unet_config *c);
 /* The name a parameter had in old diffusers files (query for to_q, ...), written to buf[256], or
  * NULL when it had no other. */

@@ -140,6 +140,11 @@ static json_t *to_json(const void *config)
     return few_unet_config_to_json(config);
 }
 
+static int labels(const void *config)
+{
+    return few_unet_labels(config);
+}
+
 static few_val build(few_graph *g, int set_index, const void *config, few_val x, few_val time,
                      few_val label, few_val rng)
 {
@@ -154,6 +159,7 @@ const few_network few_network_unet = {
     .make = make,
     .open = open_config,
     .json = to_json,
+    .labels = labels,
     .close = close_config,
     .build = build,
 };

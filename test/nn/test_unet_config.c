@@ -238,6 +238,8 @@ static void diffusers_files_are_taken(void **state)
     assert_null(c.mid_block_type);
     assert_int_equal(c.attention_head_dim, 0);
     assert_int_equal(c.layers_per_block, 2);
+    assert_true(c.zero_init); /* what starts from scratch in such a network starts as ours do */
+    assert_int_equal(few_unet_labels(&c), 0);
     assert_int_equal(few_unet_time_dim(&c), 128);
     assert_true(count(&c, 32, 3, false) > 0);
     json_decref(json);

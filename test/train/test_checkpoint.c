@@ -284,6 +284,10 @@ static void wrong_descriptions(void **state)
         { "sigma_data", "-1", "sigma_data" },
         { "sigma_min", "\"low\"", "sigma_min" },
         { "sigma_max", "0", "sigma_max" },
+        { "time_scale", "\"1000\"", "time_scale" },
+        { "time_scale", "-1", "time_scale" },
+        { "null_class", "1", "null_class" },
+        { "clip", "\"yes\"", "clip" },
         { "network", NULL, "network" },
         { "network", "\"transformer\"", "transformer" },
         { "network", "\"mlp\"", "" }, /* without its configuration */
@@ -309,6 +313,8 @@ static void wrong_descriptions(void **state)
         { "unet.down_block_types", "[\"DownBlock2D\",\"Down\"]", "Down" },
         { "unet.mid_block_type", "\"Mid\"", "Mid" },
         { "unet.num_class_embeds", "1000", "" },
+        { "unet.num_class_embeds", "1", "knows 1 labels" },
+        { "unet.num_class_embeds", "null", "knows 0 labels" },
         { "unet.time_embedding_type", "\"fourier\"", "" },
         { "unet.dropout", "2", "dropout" },
     };
