@@ -58,6 +58,8 @@ static int share_queries(const few_cpu_prep *p, int64_t queries)
 static few_status make(few_cpu_prep *p, const few_way *way, bool backward, few_error *err)
 {
     const few_cpu_call *c = &p->call;
+    if (!backward && !p->used[0])
+        return few_fail(err, FEW_EUNSUPPORTED, "attention of which only the log sums are read");
     struct attention *a = few_calloc(1, sizeof *a);
     if (!a)
         return few_fail(err, FEW_ENOMEM, "out of memory for attention");

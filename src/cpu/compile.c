@@ -53,6 +53,16 @@ static few_status find_slice(few_plan *p, few_error *err)
     return FEW_OK;
 }
 
+/* A parameter by another name is no output, either. */
+static few_status check_outputs(const few_plan *p, few_error *err)
+{
+    for (int v = 0; v < p->g->n_tensors; v++)
+        if (p->g->tensors[v].output && p->slot[v].place == FEW_PLACE_PARAM)
+            return few_fail(err, FEW_EINVAL, "output '%s' must be computed and f32",
+                            p->g->tensors[v].name);
+    return FEW_OK;
+}
+
 static few_status list_steps(few_plan *p, const uint8_t *mark, few_error *err)
 {
     const few_graph *g = p->g;
@@ -139,8 +149,8 @@ static few_status prepare_step(few_plan *p, few_step *s, few_error *err)
 static few_status make_workers(few_plan *p, few_error *err)
 {
     for (int v = 0; v < p->g->n_tensors; v++)
-        if (p->g->tensors[v].source == FEW_FROM_INPUT || p->g->tensors[v].output)
-            p->pad_bytes += few_up64(p->slot[v].bytes * 2);
+        if (p->g->tensors[v].source == FEW_FROM_INPUT && !p->g->tensors[v].shared)
+            p->pad_bytes += few_up64(p->slot[v].bytes);
     p->fixed = few_big_alloc(p->fixed_bytes);
     bool ok = p->fixed != NULL;
     for (int w = 0; w < p->n_workers && ok; w++) {
@@ -235,7 +245,8 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
     p->g = g;
     p->precision = few_cpu_resolve(o->precision, NULL);
     p->simd = few_simd_get(NULL);
-    p->trace = getenv("FEW_TRACE");
+    const char *trace = getenv("FEW_TRACE");
+    p->trace = trace && *trace ? trace : NULL;
     p->n_workers = o->workers > 0 ? o->workers : few_thread_count();
     p->dnn_threads = 1;
     if (p->n_workers == 1 && o->team > 1) {
@@ -257,6 +268,7 @@ few_status few_cpu_compile(const few_graph *g, const few_plan_options *o, few_pl
     FEW_GOTO(find_slice(p, err));
     FEW_GOTO(list_steps(p, mark, err));
     FEW_GOTO(few_plan_layout(p, mark, err));
+    FEW_GOTO(check_outputs(p, err));
     for (int k = 0; k < p->n_steps; k++)
         if (!p->step[k].skip)
             FEW_GOTO(prepare_step(p, &p->step[k], err));

@@ -79,6 +79,8 @@ static const few_way backward = { backward_run, NULL, few_free };
 few_status few_fused_attention_prepare(few_cpu_prep *p, bool back, few_error *err)
 {
     const few_cpu_call *c = &p->call;
+    if (!back && !p->used[0])
+        return few_fail(err, FEW_EUNSUPPORTED, "attention of which only the log sums are read");
     struct fused *f = few_calloc(1, sizeof *f);
     if (!f)
         return few_fail(err, FEW_ENOMEM, "out of memory for attention");

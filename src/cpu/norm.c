@@ -1,4 +1,5 @@
 /* group_norm and its gradient. */
+#include "base/alloc.h"
 #include "cpu/kernel.h"
 
 static few_gn_args args(const few_cpu_call *c)
@@ -27,10 +28,21 @@ static few_status prepare(few_cpu_prep *p, few_error *err)
     return FEW_OK;
 }
 
+/* Scratch, and room for a result that nobody reads where only its statistics are. */
+static few_status forward_prepare(few_cpu_prep *p, few_error *err)
+{
+    FEW_TRY(prepare(p, err));
+    if (!p->used[0])
+        p->scratch_bytes =
+            few_up64(p->scratch_bytes) + (size_t)few_shape_count(p->call.is[0]) * sizeof(float);
+    return FEW_OK;
+}
+
 static void forward(const few_cpu_call *c)
 {
     const few_gn_args a = args(c);
-    c->simd->group_norm(&a, c->out[0], c->out[1], c->scratch);
+    void *unread = (char *)c->scratch + few_up64((size_t)(a.c * 16 + 64) * sizeof(float));
+    c->simd->group_norm(&a, c->out[0] ? c->out[0] : unread, c->out[1], c->scratch);
 }
 
 static void backward(const few_cpu_call *c)
@@ -41,7 +53,7 @@ static void backward(const few_cpu_call *c)
 }
 
 const few_cpu_kernel few_cpu_group_norm = { .op = "group_norm",
-                                            .prepare = prepare,
+                                            .prepare = forward_prepare,
                                             .run = forward };
 const few_cpu_kernel few_cpu_group_norm_grad = { .op = "group_norm_grad",
                                                  .prepare = prepare,

@@ -399,9 +399,7 @@ static void execute(const few_dnn *p, const void *const array_of[N_ARRAYS], cons
     const few_dnn_ref room = dnnl_primitive_desc_query_md(p->pd, dnnl_query_scratchpad_md, 0);
     if (dnnl_memory_desc_get_size(room))
         a[n++] = (dnnl_exec_arg_t){ DNNL_ARG_SCRATCHPAD, few_dnn_memory(room, scratch) };
-    dnnl_primitive_execute(p->prim, few_dnn_stream, n, a);
-    for (int k = 0; k < n; k++)
-        dnnl_memory_destroy(a[k].memory);
+    few_dnn_execute(p->prim, n, a);
 }
 
 void few_dnn_run(const few_dnn *p, const void *src, const void *weights, const void *bias,

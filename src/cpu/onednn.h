@@ -39,6 +39,9 @@ typedef enum few_dnn_kind {
     FEW_DNN_MATMUL /* src weights -> dst, with leading batch dimensions */
 } few_dnn_kind;
 
+/* Primitives that could not run in this process so far, for want of memory. */
+int few_dnn_failures(void);
+
 /* A primitive with its arrays. Executing is thread-safe with scratch of the caller. It is made for
  * as many OpenMP threads as omp_get_max_threads() says, and must find the same when it runs. */
 typedef struct few_dnn {

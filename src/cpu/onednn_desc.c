@@ -97,6 +97,25 @@ few_status few_dnn_desc_plain(few_dnn_desc *d, const few_shape *shape, const few
     return few_dnn_desc_make(d, FEW_F32, rank, dims, NULL, false, err);
 }
 
+static int failures;
+
+void few_dnn_execute(dnnl_primitive_t prim, int n, const dnnl_exec_arg_t *args)
+{
+    bool ok = true;
+    for (int k = 0; k < n; k++)
+        ok &= args[k].memory != NULL;
+    if (!ok || dnnl_primitive_execute(prim, few_dnn_stream, n, args) != dnnl_success)
+        __atomic_fetch_add(&failures, 1, __ATOMIC_RELAXED);
+    for (int k = 0; k < n; k++)
+        if (args[k].memory)
+            dnnl_memory_destroy(args[k].memory);
+}
+
+int few_dnn_failures(void)
+{
+    return __atomic_load_n(&failures, __ATOMIC_RELAXED);
+}
+
 dnnl_memory_t few_dnn_memory(few_dnn_ref md, const void *data)
 {
     union {
@@ -145,7 +164,5 @@ void few_dnn_reorder_run(const few_dnn_reorder *r, const void *from, void *to)
 {
     dnnl_exec_arg_t a[2] = { { DNNL_ARG_FROM, few_dnn_memory(REF(&r->from), from) },
                              { DNNL_ARG_TO, few_dnn_memory(REF(&r->to), to) } };
-    dnnl_primitive_execute(r->prim, few_dnn_stream, 2, a);
-    dnnl_memory_destroy(a[0].memory);
-    dnnl_memory_destroy(a[1].memory);
+    few_dnn_execute(r->prim, 2, a);
 }

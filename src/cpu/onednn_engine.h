@@ -24,5 +24,8 @@ few_status few_dnn_start(few_error *err);
 void few_dnn_desc_copy(few_dnn_desc *to, few_dnn_ref from);
 /* data as an argument; the caller destroys it, data stays the caller's. */
 dnnl_memory_t few_dnn_memory(few_dnn_ref md, const void *data);
+/* Run, and destroy the arguments, of which one may be NULL for want of memory: that and a failure
+ * are counted (few_dnn_failures). */
+void few_dnn_execute(dnnl_primitive_t prim, int n, const dnnl_exec_arg_t *args);
 
 #endif

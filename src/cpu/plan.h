@@ -55,7 +55,7 @@ typedef struct few_worker {
     char *arena, *scratch, *acc;
     float *plain; /* sums of plain gradients, see few_plan.plain_at */
     bool first;   /* no slice since gradients were cleared */
-    char *pad_in; /* a padded copy of the last, partial slice's inputs; then its outputs */
+    char *pad_in; /* a padded copy of the last, partial slice's inputs */
 } few_worker;
 
 struct few_plan {

@@ -37,7 +37,8 @@ static bool tiles_are_permitted(void)
 bool few_cpu_may_use_amx(void)
 {
     const char *e = getenv("FEW_ISA");
-    return (!e || !*e || !strcmp(e, "amx")) && few_simd_named("avx512") && tiles_are_permitted();
+    const bool another = e && *e && strcmp(e, "amx") != 0 && few_simd_named(e);
+    return !another && few_simd_named("avx512") && tiles_are_permitted();
 }
 #else
 static bool tiles_are_permitted(void)

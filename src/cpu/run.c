@@ -160,7 +160,8 @@ static void run_slices(void *user, int w)
             if (p->trace && w == 0)
                 s->seconds += few_now() - start;
         }
-        p->traced += w == 0;
+        if (w == 0)
+            p->traced++;
         copy_outputs(p, w, i, rows);
         p->worker[w].first = false;
     }
@@ -198,12 +199,14 @@ static few_status cpu_run(few_plan *p, int64_t batch, few_error *err)
     few_plan_repack(p);
     p->folded = false;
     struct job job = { p, batch, (batch + p->slice - 1) / p->slice };
-    if (p->dnn_threads > 1) {
+    const int failures = few_dnn_failures();
+    if (p->dnn_threads > 1)
         run_with_dnn_threads(&job);
-        return FEW_OK;
-    }
-    few_run_workers(p->n_workers, run_slices, &job);
-    return FEW_OK;
+    else
+        few_run_workers(p->n_workers, run_slices, &job);
+    return few_dnn_failures() == failures
+               ? FEW_OK
+               : few_fail(err, FEW_ENOMEM, "oneDNN could not compute: out of memory?");
 }
 
 /* ---- binding --------------------------------------------------------------------------------*/

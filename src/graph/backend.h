@@ -66,7 +66,8 @@ typedef struct few_backend {
     /* Give a set its values (master arena, borrowed). Call again when they have changed. */
     few_status (*params)(few_plan *p, int set, const float *master, few_error *err);
     /* Bind an input or a named output: [batch, ...] of the tensor's type (f32, i32, u8), borrowed
-     * until the run ends. Outputs are f32; an unbound output is dropped, an unbound input fails. */
+     * for every run until another is bound (NULL: none). Outputs are f32; an unbound output is
+     * dropped, an unbound input fails. */
     few_status (*bind)(few_plan *p, const char *name, void *data, few_error *err);
     /* Process the batch. Plans with gradients want a multiple of the slice. */
     few_status (*run)(few_plan *p, int64_t batch, few_error *err);

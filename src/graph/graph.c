@@ -152,7 +152,8 @@ few_val few_graph_input(few_graph *g, const char *name, few_dtype dtype, few_sha
         return FEW_NONE;
     for (few_val v = 0; v < g->n_tensors; v++)
         if (g->tensors[v].source == FEW_FROM_INPUT && !strcmp(g->tensors[v].name, name)) {
-            if (few_shape_equal(&g->tensors[v].shape, &shape) && g->tensors[v].dtype == dtype)
+            if (few_shape_equal(&g->tensors[v].shape, &shape) && g->tensors[v].dtype == dtype &&
+                g->tensors[v].shared == shared)
                 return v;
             return few_graph_fail(g, FEW_EINVAL, "input '%s' is declared twice, differently", name);
         }

@@ -535,6 +535,25 @@ static void gradients_of_every_shape(void **state)
     agree(g, &s.ps, "two parameters with one gradient");
 }
 
+/* A loss that is linear in a norm's result: the backward pass makes the result anew, of the first
+ * only the statistics are read. */
+static void a_norm_of_which_statistics_are_read(void **state)
+{
+    (void)state;
+    struct small s;
+    few_graph *g = start(&s);
+    const few_val p = few_graph_param(g, 0, "p", FEW_SHAPE(6, 6), FEW_INIT_NORMAL, 1);
+    const few_val h = few_reshape(g, few_linear(g, s.x, p, FEW_NONE, FEW_NONE), FEW_SHAPE(3, 2));
+    const few_val y =
+        few_group_norm(g, h, few_graph_param(g, 0, "gamma", FEW_SHAPE(2), FEW_INIT_NORMAL, 1),
+                       few_graph_param(g, 0, "beta", FEW_SHAPE(2), FEW_INIT_NORMAL, 1), FEW_NONE,
+                       FEW_NONE, 1, true, 1e-5);
+    const few_val w = few_graph_param(g, 0, "w", FEW_SHAPE(1, 6), FEW_INIT_NORMAL, 1);
+    const few_val loss = few_linear(g, few_reshape(g, y, FEW_SHAPE(6)), w, FEW_NONE, FEW_NONE);
+    few_graph_backward(g, few_reshape(g, loss, (few_shape){ .rank = 0 }), NULL, 0, NULL);
+    agree(g, &s.ps, "a norm of which the statistics are read");
+}
+
 /* ---- refusals -------------------------------------------------------------------------------*/
 
 static void expect(few_status got, few_status want, const few_error *err, const char *part)
@@ -607,6 +626,42 @@ static void graphs_that_cannot_be_planned(void **state)
     few_graph_output(g, few_reshape(g, u, FEW_SHAPE(3, 2)), "bytes");
     expect(b->compile(g, &o, &plan, &err), FEW_EINVAL, &err, "'bytes'");
     few_graph_clear(g);
+
+    g = start(&s); /* nor are they parameters by another name */
+    const few_val p = few_graph_param(g, 0, "p", FEW_SHAPE(4, 6), FEW_INIT_NORMAL, 1);
+    few_graph_output(g, few_reshape(g, p, FEW_SHAPE(3, 2)), "renamed");
+    expect(b->compile(g, &o, &plan, &err), FEW_EINVAL, &err, "'renamed'");
+    few_graph_clear(g);
+    few_params_free(&s.ps);
+
+    g = start(&s);
+    few_graph_input(g, "x", FEW_F32, FEW_SHAPE(4, 6), true);
+    expect(b->compile(g, &o, &plan, &err), FEW_EINVAL, &err, "declared twice");
+    few_graph_clear(g);
+
+    g = start(&s); /* a gradient that would be lost */
+    const few_val h = few_reshape(g, s.x, FEW_SHAPE(3, 2));
+    few_val q = few_graph_param(g, 0, "q", FEW_SHAPE(2), FEW_INIT_NORMAL, 1);
+    few_val y = few_group_norm(g, h, q, q, FEW_NONE, FEW_NONE, 1, false, 1e-5);
+    few_graph_backward(g, few_mean_square(g, few_graph_out(g, y, 1)), NULL, 0, NULL);
+    expect(b->compile(g, &o, &plan, &err), FEW_EUNSUPPORTED, &err, "statistics");
+    few_graph_clear(g);
+    few_params_free(&s.ps);
+
+    g = start(&s);
+    q = few_graph_param(g, 0, "q", FEW_SHAPE(4, 3, 2), FEW_INIT_NORMAL, 1);
+    y = few_attention(g, q, few_reshape(g, s.x, FEW_SHAPE(3, 2)), q, 1);
+    few_graph_backward(g, few_mean_square(g, few_graph_out(g, y, 1)), NULL, 0, NULL);
+    expect(b->compile(g, &o, &plan, &err), FEW_EUNSUPPORTED, &err, "log sums");
+    few_graph_clear(g);
+    few_params_free(&s.ps);
+
+    g = start(&s);
+    y = few_reshape(g, s.x, FEW_SHAPE(3, 2));
+    y = few_attention(g, y, y, y, 1);
+    few_graph_output(g, few_graph_out(g, y, 1), "lse");
+    expect(b->compile(g, &o, &plan, &err), FEW_EUNSUPPORTED, &err, "log sums");
+    few_graph_clear(g);
     assert_null(plan);
 }
 
@@ -656,6 +711,7 @@ int main(void)
         cmocka_unit_test(in_place),
         cmocka_unit_test(constants),
         cmocka_unit_test(gradients_of_every_shape),
+        cmocka_unit_test(a_norm_of_which_statistics_are_read),
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(graphs_that_cannot_be_planned),
         cmocka_unit_test(compiling_survives_every_failed_allocation),
