@@ -23,6 +23,17 @@ has() { # has FILE TEXT
     grep -qF -- "$2" "$1" || { echo "FAIL no '$2' in $1:"; cat "$1"; failed=1; }
 }
 
+same() { # same WHAT FILE OTHER
+    cmp -s "$2" "$3" || { echo "FAIL $1: $2 and $3 differ"; failed=1; }
+}
+differ() { # differ WHAT FILE OTHER
+    ! cmp -s "$2" "$3" || { echo "FAIL $1: $2 and $3 are the same"; failed=1; }
+}
+leaves() { # leaves FILE VALUES: whether one of as many f32 at its end is beyond 1 by more than a last step's noise
+    tail -c $((4 * $2)) "$1" | LC_ALL=C od -An -v -tf4 |
+        LC_ALL=C awk '{ for (i = 1; i <= NF; i++) n += !($i >= -1.01 && $i <= 1.01) } END { exit !n }'
+}
+
 keys() { # keys KEY...: of the JSON that was printed
     local key
     for key; do has out "\"$key\":"; done
@@ -161,6 +172,28 @@ has out '"nfe": 2'
 ok "sample folder" "$fewstep" sample s -n 3 -o dir/
 [ "$(ls dir | wc -l)" = 3 ] || { echo "FAIL folder of samples"; failed=1; }
 ok "sample class" "$fewstep" sample t -n 2 --steps 4 --class light --guidance 0.5 -o c.png
+# A class by its name, in any case, or by its number; without one, all by turns.
+for class in dark light LIGHT 0 1; do
+    ok "sample $class" "$fewstep" sample t -n 4 --steps 2 --class $class --raw -o class-$class.npy
+done
+same "a class by name or number" class-dark.npy class-0.npy
+same "a class by name or number" class-light.npy class-1.npy
+same "a class in capitals" class-light.npy class-LIGHT.npy
+differ "two classes" class-dark.npy class-light.npy
+ok "sample all classes" "$fewstep" sample t -n 4 --steps 2 --raw -o class-all.npy
+part() { tail -c $((1024 - 256 * $2)) "class-$1.npy" | head -c 256; } # part CLASS IMAGE
+{ part dark 0 && part light 1 && part dark 2 && part light 3; } >by-turns
+tail -c 1024 class-all.npy >all
+same "classes by turns" by-turns all
+refused 1 "unknown class 'lihgt', did you mean 'light'" "$fewstep" sample t -n 4 --class lihgt -o x.npy
+refused 1 "unknown class 'purple'; 0 to 1, or a name" "$fewstep" sample t -n 4 --class purple -o x.npy
+for class in 2 -1 1x; do
+    refused 1 "unknown class '$class'" "$fewstep" sample t -n 4 --class $class -o x.npy
+done
+# An untrained network leaves half of the noise, of which a value in twenty is outside [-1, 1].
+ok "sample clipped" "$fewstep" sample t -n 4 --steps 2 --raw --clip -o clipped.npy
+! leaves clipped.npy 256 || { echo "FAIL --clip: values outside [-1, 1]"; failed=1; }
+leaves class-all.npy 256 || { echo "FAIL nothing to clip"; failed=1; }
 ok "sample from noise" "$fewstep" sample s --noise r.npy --raw -o n.npy
 ok "sample to a time" "$fewstep" sample t -n 4 --steps 4 --to 0.25 --raw -o m.npy
 ok "sample from a time" "$fewstep" sample t --steps 4 --noise m.npy --from 0.25 -o m4.npy --json
@@ -225,6 +258,9 @@ ok "eval beside a teacher" "$fewstep" eval t s --samples 8 --steps 3 --features 
 refused 1 "s2/checkpoints" "$fewstep" eval s2 s --samples 8 --sampler ddim --features f.safetensors
 ok "eval one" "$fewstep" eval s --samples 8 --features f.safetensors --json
 keys fd floor samples nfe images_per_second guidance set
+has out '"clip": false'
+ok "eval clipped" "$fewstep" eval s --clip --samples 8 --features f.safetensors --json
+has out '"clip": true'
 refused 1 "null class" "$fewstep" eval s --samples 8 --features f.safetensors --guidance 1
 ok "eval guided" "$fewstep" eval t --samples 8 --steps 4 --features f.safetensors --guidance 1 --json
 has out '"guidance": 1'
