@@ -134,6 +134,27 @@ static void schedules(void **state)
     few_schedule_clear(&s);
 }
 
+/* The log SNR goes straight from its largest value to its least; by default noise per signal grows
+ * from 0.002 to 80, 40000^t times at t. */
+static void linear_schedule(void **state)
+{
+    (void)state;
+    static const char *const limits[][2] = { { "logsnr_min", "-4" },
+                                             { "logsnr_max", "8" },
+                                             { NULL, NULL } };
+    static const double noise[] = { 0.002, 0.0282842712475, 0.4, 5.65685424949, 80 };
+    few_schedule s = schedule("linear", limits);
+    row(&s, 0, 8, 0.999832310875, 0.0183125675553);
+    row(&s, 0.25, 5, 0.99664795644, 0.0818098461329);
+    row(&s, 0.5, 2, 0.938507899795, 0.345257761712);
+    row(&s, 1, -4, 0.134112676366, 0.990966089247);
+    few_schedule_clear(&s);
+    s = schedule("linear", plain);
+    for (int k = 0; k < 5; k++)
+        near(tan(few_schedule_phi(&s, k / 4.0)), noise[k], 1e-9);
+    few_schedule_clear(&s);
+}
+
 static double ddim(const few_schedule *s, double x, double z, double t, double to)
 {
     const few_ddim_coef c = few_ddim(few_schedule_phi(s, t), few_schedule_phi(s, to));
@@ -461,6 +482,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedules),
+        cmocka_unit_test(linear_schedule),
         cmocka_unit_test(limits_are_kept),
         cmocka_unit_test(rising_schedules_are_refused),
         cmocka_unit_test(steps),
