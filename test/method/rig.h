@@ -135,13 +135,13 @@ static inline void rig_open(rig *r, const char *method, int steps, int64_t at,
     make_net(&r->teacher, &r->config, shape, 12);
     r->teacher.spec.null_class = true;
     set(&r->config, "model.prediction", own);
-    /* A table of errors that says what the formula says, at the times of 16 steps. */
+    /* A table of errors, at the times of 16 steps; eta 0.75 makes of it what the formula says. */
     r->teacher.spec.x_error = (few_doubles){ .v = few_calloc(16, sizeof(double)),
                                              .n = r->config.method->needs_teacher ? 16 : 0 };
     for (int k = 0; k < r->teacher.spec.x_error.n; k++) {
         double alpha, sigma;
         oracle_path(&r->teacher.spec, (k + 1) / 16.0, &alpha, &sigma);
-        r->teacher.spec.x_error.v[k] = 0.1 / (2 + alpha * alpha / (sigma * sigma));
+        r->teacher.spec.x_error.v[k] = 0.1 / 0.75 / (2 + alpha * alpha / (sigma * sigma));
     }
     oracle_open(&r->hat, &r->student, true);
     oracle_open(&r->self, &r->student, true);

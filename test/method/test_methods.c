@@ -86,7 +86,7 @@ static void every_option_is_what_it_says(void **state)
         { "method.teacher_step", "midpoint", "method.guidance", "1.5", "teacher.prediction",
           "eps" },
         { "method.x_var", "analytic" },
-        { "method.x_var", "table", "method.eta", "1", "method.curriculum", "constant",
+        { "method.x_var", "table", "method.eta", "0.75", "method.curriculum", "constant",
           "method.teacher_to", "16" },
         { "method.eta", "0.3", "method.teacher_from", "20" },
         { "method.last", "x_hat", "method.curriculum", "constant", "method.teacher_to", "4" },
