@@ -1,5 +1,6 @@
 /* Generated from the ops' cases: every CPU kernel against the op's reference in double, in f32 and
  * bf16, alone and, of weights' gradients, added up over slices. */
+#include "cpu/simd.h"
 #include "graph/backend.h"
 #include "op/cases.h"
 
@@ -214,8 +215,21 @@ static void gradients_add_up(void **state)
     assert_true(checked > 0);
 }
 
+/* Whether this CPU has the kernels that FEW_ISA names; the best ones would run in their place. */
+static bool has_isa(void)
+{
+    const char *isa = getenv("FEW_ISA");
+    if (!isa || !*isa)
+        return true;
+    return !strcmp(isa, "amx") ? few_cpu_may_use_amx() : few_simd_named(isa) != NULL;
+}
+
 int main(void)
 {
+    if (!has_isa()) {
+        printf("skipped: this CPU has no %s\n", getenv("FEW_ISA"));
+        return 77;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kernels_agree_in_f32),
         cmocka_unit_test(kernels_agree_in_bf16),
