@@ -1,12 +1,11 @@
 /* Any bytes as a data file: as they are, and as the JSON of one whose frame is right, since no
  * chance finds a checksum. The first byte is then the size of what follows the JSON. */
+#include "fuzz/target.h"
 #include "image/pack.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static void read_all(const void *file, size_t n)
 {
@@ -14,6 +13,7 @@ static void read_all(const void *file, size_t n)
     few_error err;
     if (few_pack_open_memory(&p, "fuzz", file, n, &err) != FEW_OK)
         return;
+    fuzz_accepted = true;
     const few_pack_info *f = few_pack_get_info(p);
     const size_t bytes = (size_t)f->height * (size_t)f->width * (size_t)f->channels;
     volatile unsigned sum = 0;

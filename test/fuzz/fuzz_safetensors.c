@@ -1,10 +1,9 @@
 /* Any bytes as a safetensors file: every tensor that is given out can be read to its end. */
 #include "base/alloc.h"
 #include "base/safetensors.h"
+#include "fuzz/target.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -12,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     few_error err;
     if (few_safetensors_parse(data, n, "input", &s, &err) != FEW_OK)
         return 0;
+    fuzz_accepted = true;
     for (int i = 0; i < few_safetensors_count(s); i++) {
         const few_safetensor *t = few_safetensors_at(s, i);
         if (few_safetensors_find(s, t->name) != t)

@@ -1,10 +1,9 @@
 /* Any bytes as a configuration: what is accepted can be walked, applied, written and read again. */
 #include "base/yaml.h"
+#include "fuzz/target.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 struct settings {
     bool ema;
@@ -64,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     few_yaml_node *root;
     few_error err;
-    if (few_yaml_parse(data, n, "input", &root, &err) == FEW_OK)
+    fuzz_accepted = few_yaml_parse(data, n, "input", &root, &err) == FEW_OK;
+    if (fuzz_accepted)
         walk(root);
     few_yaml_free(root);
     return 0;
