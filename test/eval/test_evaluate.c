@@ -9,9 +9,9 @@
 
 enum { SIDE = 8, IMAGES = 160, PIXELS = SIDE * SIDE };
 
-/* Two classes that are easy to tell: stripes along and across, with some noise. Without classes:
- * a chequered pattern, brighter above. */
-static few_pack *make_pack(const char *name, int salt, int classes)
+/* Two classes that are easy to tell: stripes along and across, with some noise; one image in
+ * `period` is of the second. Without classes: a chequered pattern, brighter above. */
+static few_pack *make_pack_of(const char *name, int salt, int classes, int period)
 {
     few_error err = { 0 };
     few_pack_writer *w = NULL;
@@ -22,17 +22,22 @@ static few_pack *make_pack(const char *name, int salt, int classes)
     for (int i = 0; i < IMAGES; i++) {
         uint8_t px[PIXELS];
         for (int k = 0; k < PIXELS; k++) {
-            const int stripe = (i % 2 ? k / SIDE : k % SIDE) / 2 % 2;
+            const int stripe = (i % period == 1 ? k / SIDE : k % SIDE) / 2 % 2;
             px[k] = (uint8_t)(classes ? stripe * 160 + (i * 37 + k * 11 + salt * 53) % 71
                                       : (k < 3 * SIDE) * 120 + (k + k / SIDE) % 2 * 60 +
                                             (i * 37 + salt * 53) % 71);
         }
-        assert_int_equal(few_pack_writer_add(w, px, classes ? i % 2 : -1, &err), FEW_OK);
+        assert_int_equal(few_pack_writer_add(w, px, classes ? i % period == 1 : -1, &err), FEW_OK);
     }
     assert_int_equal(few_pack_writer_commit(w, &err), FEW_OK);
     if (few_pack_open(&p, path, &err) != FEW_OK)
         fail_msg("%s", err.text);
     return p;
+}
+
+static few_pack *make_pack(const char *name, int salt, int classes)
+{
+    return make_pack_of(name, salt, classes, 2);
 }
 
 /* One image of 4x4 pixels, of the second of two classes. */
@@ -334,6 +339,44 @@ static void a_figure_is_what_its_parts_say(void **state)
     few_pack_close(test);
 }
 
+/* More than a group of images: those of the second have noise and labels of their own. */
+static void later_groups_go_on_where_the_first_ended(void **state)
+{
+    (void)state;
+    enum { SAMPLES = 700 };
+    few_pack *train = make_pack("train.few", 1, 2), *test = make_pack_of("test.few", 2, 2, 5);
+    few_features_training o = { .epochs = 2, .batch = 32, .lr = 2e-3, .seed = 7, .workers = 1 };
+    few_features *f = train_features("f.safetensors", train, NULL, &o);
+    few_net n;
+    few_error err = { 0 };
+    make_model(&n, 2);
+    few_evaluation_options eo = {
+        .samples = SAMPLES,
+        .draw = { .sampler = few_sampler_find("multistep", &err), .steps = 1, .seed = 5 },
+        .precision = FEW_PRECISION_F32,
+        .workers = 1,
+    };
+    int32_t *label = few_labels_like(test, SAMPLES);
+    float *noise = few_malloc(SAMPLES * PIXELS * sizeof *noise);
+    few_draw_noise(6, 0, SAMPLES, PIXELS, noise);
+    for (int given = 0; given < 2; given++) {
+        few_evaluation e;
+        eo.draw.noise = given ? noise : NULL;
+        few_draw draw = eo.draw;
+        draw.label = label;
+        assert_int_equal(evaluate(&n, f, test, NULL, &eo, &e, &err), FEW_OK);
+        const double want = by_hand(&n, f, test, SAMPLES, &draw);
+        if (!(fabs(e.fd - want) <= 1e-5 * want))
+            fail_msg("distance %.9g, by hand %.9g", e.fd, want);
+    }
+    few_free(label);
+    few_free(noise);
+    few_net_free(&n);
+    few_features_free(f);
+    few_pack_close(train);
+    few_pack_close(test);
+}
+
 /* A pack of so many images of each of three classes, each of one grey. */
 enum { CLASSES = 3 };
 static few_pack *grey_pack(const char *name, const uint8_t *grey, const int *have)
@@ -514,6 +557,118 @@ static void a_stopped_evaluation_goes_on(void **state)
     few_pack_close(test);
 }
 
+static int stop_soon(void *user, int64_t done, int64_t total)
+{
+    (void)user;
+    (void)total;
+    return done > 0;
+}
+
+/* How many samples this evaluation has from an earlier one. */
+static int64_t resumed(const few_net *n, few_features *f, const few_real *r,
+                       const few_evaluation_options *o)
+{
+    few_evaluation e;
+    few_error err = { 0 };
+    expect(few_evaluate(n, f, r, o, &e, &err), FEW_ECANCELED, &err, "");
+    return e.resumed;
+}
+
+/* Whatever the samples depend on tells one unfinished evaluation from another. */
+static void an_unfinished_evaluation_is_for_the_same_samples(void **state)
+{
+    (void)state;
+    enum { SAMPLES = 600, GROUP = 512 };
+    few_pack *train = make_pack("train.few", 1, 2), *test = make_pack("test.few", 2, 2);
+    few_pack *uneven = make_pack_of("uneven.few", 2, 2, 5);
+    few_features_training o = { .epochs = 1, .batch = 32, .lr = 2e-3, .seed = 7, .workers = 1 };
+    few_features *f = train_features("f.safetensors", train, NULL, &o);
+    o.seed = 8;
+    few_features *other = train_features("other.safetensors", train, NULL, &o);
+    few_net n;
+    few_error err = { 0 };
+    few_real r;
+    make_model(&n, 2);
+    few_net_hash(&n.params, n.master, n.hash);
+    assert_int_equal(few_real_make(&r, f, test, NULL, SAMPLES, &err), FEW_OK);
+    float *noise = few_malloc(SAMPLES * PIXELS * sizeof *noise);
+    few_draw_noise(6, 0, SAMPLES, PIXELS, noise);
+    const few_sampler *ddim = few_sampler_find("ddim", &err);
+    void *settings, *changed;
+    const few_strings set = { (char *[]){ "grid=karras" }, 1 };
+    assert_int_equal(few_sampler_options_make(ddim, &settings, &err), FEW_OK);
+    assert_int_equal(few_sampler_options_make(ddim, &changed, &err), FEW_OK);
+    assert_int_equal(few_sampler_options_set(ddim, changed, &set, &err), FEW_OK);
+    char *keep = few_strdup(temp_path("recognised"));
+    const few_evaluation_options same = {
+        .samples = SAMPLES,
+        .draw = { .sampler = ddim,
+                  .options = settings,
+                  .steps = 3,
+                  .begin = 1,
+                  .end = 2,
+                  .seed = 5,
+                  .noise = noise },
+        .precision = FEW_PRECISION_F32,
+        .workers = 1,
+        .keep = keep,
+        .progress = stop_soon,
+    };
+    few_evaluation_options cut = same, with = same;
+    cut.progress = stop_late;
+    assert_int_equal(resumed(&n, f, &r, &cut), 0);
+    assert_int_equal(resumed(&n, f, &r, &same), GROUP);
+
+    n.hash[0] ^= 1;
+    assert_int_equal(resumed(&n, f, &r, &same), 0);
+    n.hash[0] ^= 1;
+    n.spec.clip = !n.spec.clip;
+    assert_int_equal(resumed(&n, f, &r, &same), 0);
+    n.spec.clip = !n.spec.clip;
+    assert_int_equal(resumed(&n, other, &r, &same), 0);
+    r.pack = uneven;
+    assert_int_equal(resumed(&n, f, &r, &same), 0);
+    r.pack = test;
+    with.draw.options = changed;
+    assert_int_equal(resumed(&n, f, &r, &with), 0);
+    with.draw = same.draw;
+    with.draw.sampler = few_sampler_find("multistep", &err);
+    with.draw.options = NULL;
+    assert_int_equal(resumed(&n, f, &r, &with), 0);
+    with.draw = same.draw;
+    with.draw.steps = 2;
+    assert_int_equal(resumed(&n, f, &r, &with), 0);
+    with.draw = same.draw;
+    with.draw.begin = 0;
+    assert_int_equal(resumed(&n, f, &r, &with), 0);
+    with.draw = same.draw;
+    with.draw.end = 3;
+    assert_int_equal(resumed(&n, f, &r, &with), 0);
+    with.draw = same.draw;
+    with.draw.seed = 6;
+    assert_int_equal(resumed(&n, f, &r, &with), 0);
+    with.draw = same.draw;
+    with.draw.noise = NULL;
+    assert_int_equal(resumed(&n, f, &r, &with), 0);
+    const float was = noise[SAMPLES * PIXELS - 1];
+    noise[SAMPLES * PIXELS - 1] += 1;
+    assert_int_equal(resumed(&n, f, &r, &same), 0);
+    noise[SAMPLES * PIXELS - 1] = was;
+    assert_int_equal(resumed(&n, f, &r, &same), GROUP);
+
+    few_sampler_options_free(ddim, settings);
+    few_sampler_options_free(ddim, changed);
+    few_real_free(&r);
+    few_free(noise);
+    few_free(keep);
+    few_net_free(&n);
+    few_features_free(f);
+    few_features_free(other);
+    few_pack_close(train);
+    few_pack_close(test);
+    few_pack_close(uneven);
+}
+
 static void sizes_must_agree(void **state)
 {
     (void)state;
@@ -544,9 +699,11 @@ int main(void)
         cmocka_unit_test(without_labels_it_learns_lessons),
         cmocka_unit_test(what_cannot_be_trained_or_read_is_refused),
         cmocka_unit_test(a_figure_is_what_its_parts_say),
+        cmocka_unit_test(later_groups_go_on_where_the_first_ended),
         cmocka_unit_test(chosen_images_are_of_the_same_classes),
         cmocka_unit_test(labels_are_as_frequent),
         cmocka_unit_test(a_stopped_evaluation_goes_on),
+        cmocka_unit_test(an_unfinished_evaluation_is_for_the_same_samples),
         cmocka_unit_test(sizes_must_agree),
     };
     return cmocka_run_group_tests(tests, make_temp_folder, remove_temp_folder);
