@@ -2,11 +2,13 @@
 #include "eval/x_error.h"
 #include "train/nets.h"
 
+#include "base/philox.h"
 #include "image/image.h"
+#include "sampler/draw.h"
 
 #include <math.h>
 
-enum { SIDE = 8, IMAGES = 40, PIXELS = SIDE * SIDE, TIMES = 5 };
+enum { SIDE = 8, IMAGES = 40, PIXELS = SIDE * SIDE, TIMES = 5, MANY = 300 };
 
 static few_pack *make_pack(int classes, double *square)
 {
@@ -103,6 +105,94 @@ static void closed_forms(void **state)
     }
 }
 
+/* A pack whose second half is much darker, of classes that do not alternate. */
+static few_pack *make_halves(void)
+{
+    few_error err = { 0 };
+    few_pack_writer *w = NULL;
+    few_pack *p = NULL;
+    const char *path = temp_path("halves.few");
+    const few_pack_plan plan = { SIDE, SIDE, 1, 2, NULL, "made up", 0, NULL };
+    assert_int_equal(few_pack_writer_open(&w, path, &plan, &err), FEW_OK);
+    for (int i = 0; i < MANY; i++) {
+        uint8_t px[PIXELS];
+        for (int k = 0; k < PIXELS; k++)
+            px[k] = (uint8_t)((i < MANY / 2 ? 150 : 0) + (i * 37 + k * 11) % 100);
+        assert_int_equal(few_pack_writer_add(w, px, i % 3 == 0, &err), FEW_OK);
+    }
+    assert_int_equal(few_pack_writer_commit(w, &err), FEW_OK);
+    if (few_pack_open(&p, path, &err) != FEW_OK)
+        fail_msg("%s", err.text);
+    return p;
+}
+
+static void x_hat_at(const few_spec *spec, const void *t, int k, int n, few_sampler_step *out)
+{
+    (void)spec, (void)k, (void)n;
+    out->t = *(const double *)t;
+    out->x = 1;
+}
+
+/* The same by hand: image i of so many is the one that the seed's permutation has there, with its
+ * label, and with noise of its own at each time. */
+static void by_hand(const few_net *n, const few_pack *p, int images, uint32_t seed, double *out)
+{
+    static const few_sampler sampler = { .name = "x_hat", .step = x_hat_at };
+    const few_drawer_options po = { .precision = FEW_PRECISION_F32, .workers = 1 };
+    static float x[MANY * PIXELS], z[MANY * PIXELS], x_hat[MANY * PIXELS];
+    int32_t label[MANY];
+    few_drawer *d = NULL;
+    few_error err = { 0 };
+    for (int i = 0; i < images; i++) {
+        const int64_t image = (int64_t)few_random_permute(seed, 0, MANY, (uint64_t)i);
+        label[i] = few_pack_label(p, image);
+        for (int k = 0; k < PIXELS; k++)
+            x[i * PIXELS + k] = (float)(few_pack_image(p, image)[k] / 127.5 - 1);
+    }
+    assert_int_equal(few_drawer_create(&n->spec, n->master, &po, &d, &err), FEW_OK);
+    for (int time = 0; time < TIMES; time++) {
+        const double t = (time + 1.0) / TIMES, phi = few_schedule_phi(&n->spec.schedule, t);
+        for (int i = 0; i < images; i++)
+            for (int k = 0; k < PIXELS; k += 4) {
+                const uint32_t counter[4] = { (uint32_t)k / 4, FEW_RNG_NOISE, (uint32_t)time,
+                                              (uint32_t)i };
+                double eps[4];
+                few_philox_normal(counter, (uint32_t[2]){ seed, 0 }, eps);
+                for (int j = i * PIXELS + k, e = 0; e < 4; e++)
+                    z[j + e] = (float)(cos(phi) * (double)x[j + e] + sin(phi) * eps[e]);
+            }
+        const few_draw draw = {
+            .sampler = &sampler, .options = &t, .steps = 1, .label = label, .noise = z
+        };
+        assert_int_equal(few_drawer_draw(d, &draw, images, x_hat, &err), FEW_OK);
+        out[time] = 0;
+        for (int k = 0; k < images * PIXELS; k++)
+            out[time] += pow((double)x[k] - (double)x_hat[k], 2) / (images * PIXELS);
+    }
+    few_drawer_free(d);
+}
+
+/* In two groups. */
+static void images_labels_and_noise(void **state)
+{
+    (void)state;
+    few_net n;
+    few_error err = { 0 };
+    double out[TIMES], want[TIMES];
+    const few_x_error_options o = {
+        .images = 270, .times = TIMES, .seed = 4, .precision = FEW_PRECISION_F32, .workers = 1
+    };
+    few_pack *p = make_halves();
+    make(&n, "x", 2);
+    expect(few_x_error(&n, p, &o, out, &err), FEW_OK, &err, "");
+    by_hand(&n, p, 270, 4, want);
+    for (int time = 0; time < TIMES; time++)
+        if (!(fabs(out[time] / want[time] - 1) < 1e-5))
+            fail_msg("time %d: %.9g, by hand %.9g", time, out[time], want[time]);
+    few_net_free(&n);
+    few_pack_close(p);
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -128,6 +218,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(closed_forms),
+        cmocka_unit_test(images_labels_and_noise),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, make_temp_folder, remove_temp_folder);
