@@ -294,12 +294,6 @@ static few_status measure(few_compare *c, few_cell *cell, int64_t *evaluations, 
 
 /* ---- all of them ----------------------------------------------------------------------------*/
 
-/* Seconds that trainings and evaluations took so far in this process. */
-struct pace {
-    double training, measuring;
-    int64_t trained, measured; /* runs; evaluations */
-};
-
 /* Whether an earlier cell has the training of cell k, or any cell that is done. */
 static bool is_trained_by_then(const few_compare *c, int k)
 {
@@ -309,12 +303,12 @@ static bool is_trained_by_then(const few_compare *c, int k)
     return false;
 }
 
-static double time_left(const few_compare *c, const struct pace *p)
+double few_compare_time_left(const few_compare *c, const few_compare_pace *p)
 {
     double left = 0;
     for (int k = 0; k < c->n_cells; k++) {
         const few_cell *cell = &c->cells[k];
-        if (cell->done)
+        if (cell->done || cell->failed)
             continue;
         const bool training = cell->student && !is_trained_by_then(c, k);
         if (!p->measured || (training && !p->trained))
@@ -325,7 +319,7 @@ static double time_left(const few_compare *c, const struct pace *p)
     return left;
 }
 
-static few_status make(few_compare *c, few_cell *cell, struct pace *p, few_error *err)
+static few_status make(few_compare *c, few_cell *cell, few_compare_pace *p, few_error *err)
 {
     int64_t evaluations = 0;
     few_cell now = *cell;
@@ -415,7 +409,7 @@ static few_status take(few_compare *c, int *k, int *lock, int *others, few_error
 
 few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error *err)
 {
-    struct pace p = { 0 };
+    few_compare_pace p = { 0 };
     c->watch = w;
     char *cells = few_path_join(c->folder, "cells");
     few_status st =
@@ -442,7 +436,8 @@ few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error
         if (st == FEW_OK)
             st = write_all(c, err);
         if (st == FEW_OK)
-            w->cell(w->user, &c->cells[k], k, c->n_cells, time_left(c, &p) / (others + 1));
+            w->cell(w->user, &c->cells[k], k, c->n_cells,
+                    few_compare_time_left(c, &p) / (others + 1));
     }
     return st == FEW_OK && few_compare_done(c) ? write_all(c, err) : st;
 }

@@ -57,6 +57,14 @@ void few_compare_close(few_compare *c);
 few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error *err);
 int few_compare_done(const few_compare *c); /* cells */
 
+/* Seconds that trainings and evaluations took so far in this process. */
+typedef struct few_compare_pace {
+    double training, measuring;
+    int64_t trained, measured; /* runs; evaluations */
+} few_compare_pace;
+/* About how many seconds the cells that are neither done nor failed take; negative: unknown. */
+double few_compare_time_left(const few_compare *c, const few_compare_pace *p);
+
 /* Tables (tables.c), plot, sheet and page (page.c) of what is done so far; all of them. */
 few_status few_compare_write_tsv(const few_compare *c, few_error *err);
 few_status few_compare_write_markdown(const few_compare *c, few_error *err);
