@@ -124,7 +124,7 @@ static int run(const void *options, int n_args, char **args)
         return FEW_EXIT_OK;
     }
     st = few_compare_run(&c, &watch, &err);
-    const int with_others = c.n_cells - few_compare_done(&c) - w.failed;
+    const int done = few_compare_done(&c), with_others = c.n_cells - done - w.failed;
     few_compare_close(&c);
     if (st == FEW_ECANCELED && few_cli_signal())
         return few_cli_stopped("the same command goes on");
@@ -133,7 +133,8 @@ static int run(const void *options, int n_args, char **args)
     if (with_others)
         few_cli_say("%d more %s with another process", with_others,
                     with_others == 1 ? "is" : "are");
-    few_cli_say("wrote compare.html, .md, .tsv, .svg and .png in %s", out);
+    if (done)
+        few_cli_say("wrote compare.html, .md, .tsv, .svg and .png in %s", out);
     if (few_cli_state.json)
         few_cli_json(json_pack("{s:s, s:i}", "folder", out, "with_others", with_others));
     return w.failed ? FEW_EXIT_DIVERGED : FEW_EXIT_OK;

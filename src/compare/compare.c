@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/thread.h"
 #include "compare/strip.h"
+#include "train/dataset.h"
 #include "train/run.h"
 #include "train/state.h"
 
@@ -58,6 +59,16 @@ static char *run_folder(const few_compare *c, const few_cell *cell)
     return few_path_join(c->folder, path);
 }
 
+/* What a student with data of its own learns from, by its contents. */
+static few_status add_data(few_strbuf *b, const char *path, few_error *err)
+{
+    few_dataset d;
+    FEW_TRY(few_dataset_open(&d, path, err));
+    few_strbuf_addf(b, "%s\n", d.hash);
+    few_dataset_close(&d);
+    return FEW_OK;
+}
+
 /* What the result of a cell depends on. */
 static few_status make_key(const few_compare *c, few_cell *cell, few_error *err)
 {
@@ -81,6 +92,8 @@ static few_status make_key(const few_compare *c, few_cell *cell, few_error *err)
             st = few_config_write(&config, &b, err);
             few_config_clear(&config);
         }
+        if (st == FEW_OK && cell->student->data)
+            st = add_data(&b, cell->student->data, err);
     } else {
         few_strbuf_add(&b, cell->sampler->sampler);
         for (int k = 0; k < cell->sampler->set.n; k++)

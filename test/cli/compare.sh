@@ -98,6 +98,53 @@ grep -qE '^2 of 22: mcd-2-seed1, 2 evaluations, FD [0-9.]+(; about [0-9.]+ (min|
 grep -qF 'every way &amp; none &lt;lost&gt;' whole/compare.html || fail "the title"
 [ "$(grep -o 'data:image/png' whole/compare.html | wc -l)" = 15 ] || fail "strips of images"
 
+# Every training is of 60 images in batches of 8, and of its own seed.
+[ "$(for run in whole/runs/*; do tail -n 1 $run/log.tsv | cut -f 1; done | sort | uniq -c | tr -s ' ')" = ' 17 8' ] || fail "steps of the trainings"
+[ "$(awk -F'\t' '$1 ~ /^mcd-1-seed[12]$/ { print $11 }' whole/compare.tsv | sort -u | wc -l)" = 2 ] || fail "two seeds, one training"
+
+# Cells are measured from the same noise: of those that learn nothing one is as good as another.
+cat >still.yaml <<'YAML'
+teacher: t
+data: d.few
+images: 8
+samples: 24
+seeds: [1, 2]
+students:
+  still: {config: mcd.yaml, steps: [2], set: [train.lr=0]}
+  too: {config: mcd.yaml, steps: [2], set: [train.lr=0]}
+YAML
+must "$fewstep" compare still.yaml -o still
+[ "$(cut -f 7 still/compare.tsv | uniq -c | tr -s ' ')" = " 1 fd
+ 4 $(sed -n 2p still/compare.tsv | cut -f 7)" ] || { fail "noise of its own for each"; cat still/compare.tsv; }
+
+# A student that diverges is left out: weights without a gradient are moved by 0/0.
+cat >lost.yaml <<'YAML'
+teacher: t
+data: d.few
+images: 24
+samples: 24
+students:
+  mcd: {config: mcd.yaml, steps: [1]}
+  lost: {config: mcd.yaml, steps: [1], set: [train.eps=0, train.rollbacks=0]}
+samplers:
+  ddim: {steps: [2]}
+YAML
+diverges() { # diverges RECIPE: and is told
+    local code=0
+    "$fewstep" compare $1.yaml -o $1 >out 2>err || code=$?
+    [ $code = 3 ] || { fail "$1, a student that diverges: exit $code"; cat err; }
+    grep -q '^warning: lost-1-seed1 is left out: ' err || { fail "$1: who diverged"; cat err; }
+}
+diverges lost
+[ "$(cut -f 1,6 lost/compare.tsv | tail -n +2 | tr '\t\n' ' ;')" = 'mcd-1-seed1 done;lost-1-seed1 to do;ddim-2 done;' ] || {
+    fail "beside one that diverges"
+    cat lost/compare.tsv
+}
+grep -q '2 of 3 measurements are made' lost/compare.html || fail "a page without the one that diverged"
+sed '/^  mcd/d; /^samplers/,$d' lost.yaml >alone.yaml
+diverges alone
+! grep -q wrote err || { fail "it says that it wrote what is not there"; cat err; }
+
 # Stopped once, as soon as something is done, and killed twice, wherever it is.
 "$fewstep" compare all.yaml -o cut >out 2>err &
 pid=$!
@@ -160,6 +207,29 @@ rm moved/cells/pd-2-seed1.png
 must "$fewstep" compare all.yaml -o moved
 [ "$(grep -o 'data:image/png' moved/compare.html | wc -l)" = 14 ] || fail "a strip that is missing"
 
+# What a result depends on, but for settings: when that changes nothing is done.
+planned() { # planned N EDIT: so many are to do with the recipe as changed by EDIT
+    sed "$2" all.yaml >planned.yaml
+    must "$fewstep" compare planned.yaml -o moved --plan
+    [ "$(grep -c 'to do' out) of $(wc -l <out)" = "$1 of 22" ] || { fail "--plan after $2"; cat out; }
+}
+must "$fewstep" train teacher.yaml -o other --set train.seed=2
+must "$fewstep" eval features d.few --epochs 1 --seed 2 -o other.safetensors
+must "$fewstep" data pack train-images-idx3-ubyte --class-names dark,light --max-images 64 -o other.few
+planned 0 ''
+planned 0 's/^data:.*/&\nfeatures: d-features.safetensors/'
+planned 22 's/samples: 24/samples: 25/'
+planned 22 's/^teacher:.*/teacher: other/'
+planned 22 's/^data:.*/&\nfeatures: other.safetensors/'
+planned 22 's/^data:.*/&\ntest: other.few/'
+planned 22 's/^data:.*/data: other.few\ntest: d-test.few\nfeatures: d-features.safetensors/'
+# The same path with other trajectories.
+mv paths.safetensors kept
+must "$fewstep" data trajectories t -n 32 --steps 4 --states 2 --seed 2 -o paths.safetensors
+planned 2 ''
+[ "$(grep -c '^dsno.* to do' out)" = 2 ] || { fail "other trajectories"; cat out; }
+mv kept paths.safetensors
+
 # Samplers alone, students alone, and more students than a table is wide.
 sed '/^students/,/^samplers/{/^samplers/!d}; /^quick/d' all.yaml >samplers.yaml
 must "$fewstep" compare samplers.yaml -o samplers
@@ -191,6 +261,8 @@ sed 's/method.from=4/method.form=4/' all.yaml >bad.yaml
 refused "did you mean 'from'" "$fewstep" compare bad.yaml -o bad
 sed 's/^teacher: t/teacher: none/' all.yaml >bad.yaml
 refused none "$fewstep" compare bad.yaml -o bad
+sed 's/data: paths/data: missing/' all.yaml >bad.yaml
+refused missing.safetensors "$fewstep" compare bad.yaml -o bad
 sed 's/config: cd.yaml/config: missing.yaml/' all.yaml >bad.yaml
 refused missing.yaml "$fewstep" compare bad.yaml -o bad
 sed 's/steps: \[1, 2\]}/steps: [2, 2]}/' all.yaml >bad.yaml
