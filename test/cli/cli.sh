@@ -255,6 +255,9 @@ ok "eval two students" "$fewstep" eval s s2 --samples 8 --steps 1 --features f.s
 [ "$(grep -c '"nfe": 1\b' out)" = 2 ] || { echo "FAIL --steps of two students"; cat out; failed=1; }
 ok "eval beside a teacher" "$fewstep" eval t s --samples 8 --steps 3 --features f.safetensors --json
 [ "$(grep '"nfe"' out | tr -d ' ,' | tr '\n' ' ')" = '"nfe":3 "nfe":2 ' ] || { echo "FAIL --steps is the teacher's"; cat out; failed=1; }
+ok "eval as a table" "$fewstep" eval t s --samples 8 --steps 3 --features f.safetensors
+awk 'table { n++; if (n == 1) first = $(NF - 2); d = $(NF - 1) - $(NF - 2) / first; if (d > 0.006 || d < -0.006) n = -9 }
+    / ratio +images/ { table = 1 } END { exit n != 2 }' out || { echo "FAIL FD over that of the first"; cat out; failed=1; }
 refused 1 "s2/checkpoints" "$fewstep" eval s2 s --samples 8 --sampler ddim --features f.safetensors
 ok "eval one" "$fewstep" eval s --samples 8 --features f.safetensors --json
 keys fd floor samples nfe images_per_second guidance set
