@@ -43,8 +43,6 @@ static few_status infer(few_infer *c)
 
 static void grad(few_graph *g, const few_node *n, const few_val *dout, few_val *din)
 {
-    if (dout[1] != FEW_NONE)
-        few_graph_fail(g, FEW_EUNSUPPORTED, "attention has no gradient through its log sums");
     if (dout[0] == FEW_NONE)
         return;
     const few_val in[] = { n->in[0], n->in[1], n->in[2], n->out[0], n->out[1], dout[0] };

@@ -60,8 +60,6 @@ static few_status infer(few_infer *c)
 
 static void grad(few_graph *g, const few_node *n, const few_val *dout, few_val *din)
 {
-    if (dout[1] != FEW_NONE)
-        few_graph_fail(g, FEW_EUNSUPPORTED, "group_norm has no gradient through its statistics");
     if (dout[0] == FEW_NONE)
         return;
     const few_val in[] = { n->in[FEW_GN_X],

@@ -3,8 +3,8 @@
  * Notation: N batch (of the slice), H W image, C O channels, T tokens; i[k], f[k] the node's
  * attributes. Types: ACT follows the plan's precision; "any" is F32 or ACT, and the output has the
  * type of input 0. Optional inputs may be FEW_NONE. Where an op has several outputs the function
- * returns the first and few_graph_out gives the others. Outputs nobody uses are not computed (their
- * pointer is NULL in a kernel). */
+ * returns the first and few_graph_out gives the others, through which no gradient flows. Outputs
+ * nobody uses are not computed (their pointer is NULL in a kernel). */
 #ifndef FEW_OP_OPS_H
 #define FEW_OP_OPS_H
 
