@@ -420,6 +420,18 @@ static few_status take(few_compare *c, int *k, int *lock, int *others, few_error
     return FEW_OK;
 }
 
+/* A cell whose training diverges, and the others of that training. */
+static void leave_out(few_compare *c, int k, const char *why)
+{
+    for (int j = 0; j < c->n_cells; j++) {
+        few_cell *cell = &c->cells[j];
+        if (j != k && (cell->done || !cell->student || strcmp(cell->run, c->cells[k].run) != 0))
+            continue;
+        cell->failed = true;
+        c->watch->failed(c->watch->user, cell, why);
+    }
+}
+
 few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error *err)
 {
     few_compare_pace p = { 0 };
@@ -439,8 +451,7 @@ few_status few_compare_run(few_compare *c, const few_compare_watch *w, few_error
             st = make(c, &c->cells[k], &p, err);
         few_unlock(lock);
         if (st == FEW_EDIVERGED) {
-            w->failed(w->user, &c->cells[k], err->text);
-            c->cells[k].failed = true;
+            leave_out(c, k, err->text);
             st = FEW_OK;
             continue;
         }

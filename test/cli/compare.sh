@@ -125,7 +125,7 @@ images: 24
 samples: 24
 students:
   mcd: {config: mcd.yaml, steps: [1]}
-  lost: {config: mcd.yaml, steps: [1], set: [train.eps=0, train.rollbacks=0]}
+  lost: {config: cd.yaml, steps: [1], sampled: [1, 2], set: [train.eps=0, train.rollbacks=0]}
 samplers:
   ddim: {steps: [2]}
 YAML
@@ -133,14 +133,16 @@ diverges() { # diverges RECIPE: and is told
     local code=0
     "$fewstep" compare $1.yaml -o $1 >out 2>err || code=$?
     [ $code = 3 ] || { fail "$1, a student that diverges: exit $code"; cat err; }
-    grep -q '^warning: lost-1-seed1 is left out: ' err || { fail "$1: who diverged"; cat err; }
+    for n in 1 2; do
+        grep -q "^warning: lost-1-seed1-in-$n is left out: " err || { fail "$1: who diverged"; cat err; }
+    done
 }
 diverges lost
-[ "$(cut -f 1,6 lost/compare.tsv | tail -n +2 | tr '\t\n' ' ;')" = 'mcd-1-seed1 done;lost-1-seed1 to do;ddim-2 done;' ] || {
+[ "$(cut -f 1,6 lost/compare.tsv | tail -n +2 | tr '\t\n' ' ;')" = 'mcd-1-seed1 done;lost-1-seed1-in-1 to do;lost-1-seed1-in-2 to do;ddim-2 done;' ] || {
     fail "beside one that diverges"
     cat lost/compare.tsv
 }
-grep -q '2 of 3 measurements are made' lost/compare.html || fail "a page without the one that diverged"
+grep -q '2 of 4 measurements are made' lost/compare.html || fail "a page without the one that diverged"
 sed '/^  mcd/d; /^samplers/,$d' lost.yaml >alone.yaml
 diverges alone
 ! grep -q wrote err || { fail "it says that it wrote what is not there"; cat err; }

@@ -5,7 +5,8 @@
 
 INLINE void outputs(int n, float *y, const float *x, const float *w, const float *bias, int64_t in)
 {
-    vf acc[4] = { splat(0), splat(0), splat(0), splat(0) };
+    const vf zero = opaque(splat(0));
+    vf acc[4] = { zero, zero, zero, zero };
     for (int64_t k = 0; k < in; k += W) {
         const vf v = load1(x + k, in - k);
 #pragma GCC unroll 4
