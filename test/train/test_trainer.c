@@ -46,7 +46,7 @@ static int dropped(const few_trainer *t, int64_t at)
 static void images_have_keys_and_labels_of_their_own(void **state)
 {
     (void)state;
-    static int32_t keys[BATCHES][BATCH][4];
+    static int32_t keys[BATCHES * BATCH][4];
     few_trainer t;
     int n = 0;
     configure("unet");
@@ -55,13 +55,13 @@ static void images_have_keys_and_labels_of_their_own(void **state)
     start(&t);
     for (int k = 0; k < BATCHES; k++) {
         step(&t);
-        memcpy(keys[k], t.rng, sizeof keys[k]);
+        memcpy(keys[k * BATCH], t.rng, (size_t)BATCH * sizeof keys[0]);
         n += dropped(&t, k);
     }
     few_trainer_free(&t);
-    qsort(keys, (size_t)(BATCHES * BATCH), sizeof keys[0][0], by_words);
+    qsort(keys, (size_t)(BATCHES * BATCH), sizeof keys[0], by_words);
     for (int k = 1; k < BATCHES * BATCH; k++)
-        assert_int_not_equal(by_words(keys[0][k - 1], keys[0][k]), 0);
+        assert_int_not_equal(by_words(keys[k - 1], keys[k]), 0);
     const double sigma = sqrt(BATCHES * BATCH * 0.2 * 0.8);
     assert_true(fabs(n - 0.2 * BATCHES * BATCH) < 4 * sigma);
 
