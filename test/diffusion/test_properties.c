@@ -78,7 +78,6 @@ static void ddim_converges(void **state)
         near(ddim(m[k], 1) - ddim(m[k], 0), std[k], 1e-9);
 }
 
-/* DDIM in VP and Euler in EDM's form are the same map (3.1). */
 /* mcd's teacher_step midpoint: x from the middle of the step, where DDIM has gone by x at its
  * start. Doubling the steps halves DDIM's error and divides this one by nearly four: the k-th step
  * before the end, where sigma falls to nothing, adds 1/k of the others' error, a logarithm in all.

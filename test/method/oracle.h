@@ -111,9 +111,13 @@ static inline void oracle_x(oracle_net *o, const double *z, double t, int label,
     const int64_t d = few_shape_count(&o->g.tensors[o->z].shape);
     double alpha, sigma;
     oracle_path(s, t, &alpha, &sigma);
-    const double *y = oracle_out(o, z, 1, t, label, rng);
+    const bool edm = !strcmp(s->prediction.kind->name, "edm");
+    const double sd = edm ? s->prediction.sigma_data : 1,
+                 all = edm ? sqrt(sigma * sigma + sd * sd * alpha * alpha) : 1;
+    const double *y = oracle_out(o, z, 1 / all, t, label, rng);
     for (int64_t i = 0; i < d; i++)
-        x[i] = s->prediction.kind->name[0] == 'v'   ? alpha * z[i] - sigma * y[i]
+        x[i] = edm ? sd * sd * alpha / (all * all) * z[i] + sd * sigma / all * y[i]
+               : s->prediction.kind->name[0] == 'v' ? alpha * z[i] - sigma * y[i]
                : s->prediction.kind->name[0] == 'x' ? y[i]
                                                     : (z[i] - sigma * y[i]) / alpha;
 }

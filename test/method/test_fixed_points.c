@@ -328,6 +328,13 @@ static void right_students_have_no_loss(void **state)
         { "mcd", 2, true, { "model.prediction", "x" } },
         { "mct", 4, true, { NULL } },
     };
+    for (int m = 0; m < few_n_methods; m++) { /* of dsno, which sees trajectories: nn/dfno */
+        bool is = !few_methods[m]->makes_student || few_methods[m]->data_channels;
+        for (size_t k = 0; k < FEW_COUNT(cases); k++)
+            is |= !strcmp(cases[k].method, few_methods[m]->name);
+        if (!is)
+            fail_msg("'%s' has no fixed point here", few_methods[m]->name);
+    }
     for (size_t k = 0; k < FEW_COUNT(cases); k++)
         for (int64_t at = 3; at < STEPS; at += 20)
             for (int one = cases[k].one_image; one < 2; one++) {

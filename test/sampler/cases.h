@@ -112,8 +112,9 @@ static inline bool each_grid(const test_case *c, int i, const few_spec *spec, in
     return true;
 }
 
-/* A network of points under a cosine schedule with these limits, and a table of its errors. */
-static inline void make(few_net *n, few_net_shape shape, const char *limit)
+/* A network with a table of its errors, under a schedule with these limits. */
+static inline void make_as(few_net *n, few_net_shape shape, const char *schedule,
+                           const char *prediction, const char *limit)
 {
     enum { ERRORS = 1024 };
     few_config c;
@@ -124,6 +125,10 @@ static inline void make(few_net *n, few_net_shape shape, const char *limit)
     else
         tiny_mlp(&c);
     snprintf(low, sizeof low, "-%s", limit);
+    set(&c, "schedule.name", schedule);
+    if (!strcmp(schedule, "shifted"))
+        set(&c, "schedule.noise_d", "32");
+    set(&c, "model.prediction", prediction);
     set(&c, "schedule.logsnr_max", limit);
     set(&c, "schedule.logsnr_min", low);
     make_net(n, &c, shape, 5);
@@ -132,6 +137,11 @@ static inline void make(few_net *n, few_net_shape shape, const char *limit)
         n->spec.x_error.v[k] =
             0.1 / (2 + exp(few_schedule_log_snr(&n->spec.schedule, (k + 1.0) / ERRORS)));
     few_config_clear(&c);
+}
+
+static inline void make(few_net *n, few_net_shape shape, const char *limit)
+{
+    make_as(n, shape, "cosine", "v", limit);
 }
 
 static const few_net_shape point = { 1, 1, 1, 0 }, points = { 2, 1, 3, 0 }, images = { 8, 8, 1, 3 };

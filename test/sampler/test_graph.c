@@ -126,12 +126,16 @@ static void drawers(void **state)
     (void)state;
     static const struct {
         const few_net_shape *shape;
-        const char *limit;
-    } nets[] = { { &points, "15" }, { &points, "20" }, { &images, "15" } };
+        const char *schedule, *prediction, *limit;
+    } nets[] = { { &points, "cosine", "v", "15" },
+                 { &points, "cosine", "v", "20" },
+                 { &points, "linear", "edm", "9" },
+                 { &points, "shifted", "eps", "12" },
+                 { &images, "cosine", "v", "15" } };
     for (size_t j = 0; j < FEW_COUNT(nets); j++) {
         few_net n;
         test_case at;
-        make(&n, *nets[j].shape, nets[j].limit);
+        make_as(&n, *nets[j].shape, nets[j].schedule, nets[j].prediction, nets[j].limit);
         for (int k = 0; each_case(k, with_steps, &at); k++)
             drawers_follow_the_chain(&n, at.name, at.setting);
         n.spec.sigma_max = 5; /* renoise begins there */
@@ -146,15 +150,20 @@ static void floats_are_finite_at_both_ends(void **state)
 {
     (void)state;
     enum { IMAGES = 3, D = 6 };
-    static const char *const limits[] = { "20", "50" }, *const predictions[] = { "v", "x", "eps" };
-    for (size_t a = 0; a < FEW_COUNT(limits) * FEW_COUNT(predictions); a++) {
+    static const char *const limits[] = { "20", "50" };
+    static const char *const nets[][2] = { { "cosine", "v" },
+                                           { "cosine", "x" },
+                                           { "cosine", "eps" },
+                                           { "linear", "edm" },
+                                           { "interpolated", "v" } };
+    for (size_t a = 0; a < FEW_COUNT(limits) * FEW_COUNT(nets); a++) {
         const char *limit = limits[a % FEW_COUNT(limits)],
-                   *prediction = predictions[a / FEW_COUNT(limits)];
+                   *schedule = nets[a / FEW_COUNT(limits)][0],
+                   *prediction = nets[a / FEW_COUNT(limits)][1];
         few_net n;
         few_error err = { 0 };
         test_case at;
-        make(&n, points, limit);
-        n.spec.prediction.kind = few_prediction_find(prediction, &err);
+        make_as(&n, points, schedule, prediction, limit);
         for (int k = 0; each_case(k, any_sampler, &at); k++) {
             chain all = { .spec = &n.spec };
             chain_open(&all, at.name, at.setting);

@@ -37,9 +37,14 @@ static double noise_at(int k)
     return xi;
 }
 
+static bool compared[64]; /* by place in few_samplers */
+
 static void compare(const few_net *n, const char *sampler, const char *setting, double x,
                     double want)
 {
+    assert_true((size_t)few_n_samplers <= FEW_COUNT(compared));
+    for (int k = 0; k < few_n_samplers; k++)
+        compared[k] |= !strcmp(few_samplers[k]->name, sampler);
     struct gaussian g = { &n->spec, 0, 0, 1, false };
     chain c = { .spec = &n->spec,
                 .steps = LOOP,
@@ -286,6 +291,9 @@ static void papers_loops(void **state)
         compare(&n, "renoise", "grid=karras", x, consistency(x, 0.0015));
         n.spec.prediction.sigma_min = 0;
     }
+    for (int k = 0; k < few_n_samplers; k++)
+        if (with_steps(few_samplers[k]) && !compared[k])
+            fail_msg("'%s' has no paper's loop here", few_samplers[k]->name);
     few_net_free(&n);
 }
 
