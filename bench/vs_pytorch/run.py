@@ -29,11 +29,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # name: arguments of peer.py. "pure" settings only sample, the others do everything.
 SETTINGS = {
     "f32": {
+        "nchw": ["--layout", "nchw"],
         "nhwc": ["--layout", "channels_last"],
         "nhwc-compile": ["--layout", "channels_last", "--mode", "compile"],
+        "nhwc-one-thread": ["--layout", "channels_last", "--threads", "1"],
     },
     "bf16": {
         "nchw": ["--layout", "nchw"],
+        "nchw-one-thread": ["--layout", "nchw", "--threads", "1"],
+        "nhwc": ["--layout", "channels_last"],
         "nhwc-norm32": ["--layout", "channels_last", "--norm", "f32"],
         "nhwc-norm32-compile": ["--layout", "channels_last", "--norm", "f32", "--mode", "compile"],
         "pure": ["--layout", "nchw", "--pure"],
