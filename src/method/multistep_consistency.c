@@ -42,8 +42,7 @@ enum {
     U_TEACHER,
     U_SELF,
     U_HAT, /* u = w1 q x_T + (1-w1) q x_ref0 - q x_hat + ... */
-    U_EPS,
-    U_EPS0, /* ... + (U_EPS k - U_EPS0) eps_T */
+    U_EPS, /* ... + U_EPS (k - sigma_s) eps_T */
     Z_M_Z,
     Z_M_X, /* midpoint: z_m = Z_M_Z z_t + Z_M_X x_T */
     WEIGHT,
@@ -66,7 +65,6 @@ const char *const few_mc_scalars[] = {
     "u_self",
     "u_hat",
     "u_eps",
-    "u_eps0",
     "z_m_z",
     "z_m_x",
     "weight",
@@ -103,12 +101,16 @@ static few_val as_target(few_method_ctx *c, const few_mc_options *o, few_val x)
     return few_stop_gradient(c->g, o->clip ? few_clamp(c->g, x, -1, 1) : x);
 }
 
-/* k of aDDIM, per sample: sqrt(sigma_s^2 + D^2 x_var / mean(eps_T^2)). */
-static few_val addim_k(few_method_ctx *c, few_val x_var_term, few_val eps_T)
+/* k of aDDIM, per sample: sqrt(sigma_s^2 + q), q = D^2 x_var / mean(eps_T^2); and k - sigma_s as
+ * q / (k + sigma_s), since the difference of floats may lose all of it. */
+static few_val addim_k(few_method_ctx *c, few_val x_var_term, few_val eps_T, few_val *more)
 {
     few_graph *g = c->g;
     const few_val ms = few_affine(g, few_mean_square(g, eps_T), 1, 1e-20);
-    return few_sqrt(g, few_add(g, few_div(g, x_var_term, ms), c->scalar[SIGMA_S2]));
+    const few_val q = few_div(g, x_var_term, ms), sigma_s = few_sqrt(g, c->scalar[SIGMA_S2]);
+    const few_val k = few_sqrt(g, few_add(g, q, c->scalar[SIGMA_S2]));
+    *more = few_div(g, q, few_affine(g, few_add(g, k, sigma_s), 1, 1e-30));
+    return k;
 }
 
 /* The teacher's prediction of x, guided: (1+g) f(c) - g f(null). *cond: the unguided one. */
@@ -149,14 +151,14 @@ few_val few_mc_build(few_method_ctx *c, const few_mc_options *o, int self, bool 
     few_graph_label(g, "z_s");
     const few_val eps_T =
         few_method_mix(c, 2, (few_val[]){ z_t, x_T }, (few_val[]){ k[EPS_Z], k[EPS_X] });
-    few_val root;
+    few_val root, more = FEW_NONE; /* k; k - sigma_s where it is not 0 */
     if (!distil || strcmp(o->teacher_step, "addim") != 0) {
         root = few_sqrt(g, k[SIGMA_S2]); /* x_var = 0 */
     } else if (strcmp(o->x_var, "measured") != 0) {
-        root = addim_k(c, k[D2_XVAR], eps_T);
+        root = addim_k(c, k[D2_XVAR], eps_T, &more);
     } else {
         const few_val miss = few_add(g, x_cond, few_affine(g, c->x, -1, 0));
-        root = addim_k(c, few_mul(g, k[D2_XVAR], few_mean_square(g, miss)), eps_T);
+        root = addim_k(c, few_mul(g, k[D2_XVAR], few_mean_square(g, miss)), eps_T, &more);
     }
     const few_val z_s = few_stop_gradient(
         g, few_method_mix(c, 2, (few_val[]){ x_T, eps_T }, (few_val[]){ k[ALPHA_S], root }));
@@ -165,9 +167,10 @@ few_val few_mc_build(few_method_ctx *c, const few_mc_options *o, int self, bool 
     const few_val x_hat = few_method_predict_x(c, FEW_SET_LIVE, z_t, T, c->label);
 
     few_graph_label(g, "distance");
-    const few_val of_eps = few_add(g, few_mul(g, k[U_EPS], root), few_affine(g, k[U_EPS0], -1, 0));
-    const few_val u = few_method_mix(c, 4, (few_val[]){ x_hat, x_T, x_ref0, eps_T },
-                                     (few_val[]){ k[U_HAT], k[U_TEACHER], k[U_SELF], of_eps });
+    const few_val of_eps = more == FEW_NONE ? FEW_NONE : few_mul(g, k[U_EPS], more);
+    const few_val u =
+        few_method_mix(c, more == FEW_NONE ? 3 : 4, (few_val[]){ x_hat, x_T, x_ref0, eps_T },
+                       (few_val[]){ k[U_HAT], k[U_TEACHER], k[U_SELF], of_eps });
     return few_mul(g, few_method_distance(c, o->distance, u, o->huber), k[WEIGHT]);
 }
 
@@ -249,6 +252,5 @@ void few_mc_fill(const few_method_ctx *c, const few_mc_options *o, few_grid_draw
     v[U_SELF] = q * w.self;
     v[U_HAT] = -q;
     v[U_EPS] = q * w.eps;
-    v[U_EPS0] = q * w.eps * s.sigma;
     v[WEIGHT] = few_loss_weight(o->weight, t.alpha, t.sigma);
 }

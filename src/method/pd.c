@@ -26,7 +26,7 @@ static const few_option table[] = {
     { "from", FEW_OPT_INT, offsetof(struct options, from), "16", 1, 64,
       "steps of the first student: the last one's times a power of 2", NULL },
     { "teacher_step", FEW_OPT_CHOICE, offsetof(struct options, teacher_step), "ddim", 0, 0,
-      "how the teacher makes its two steps", "ddim|addim" },
+      "how the first teacher makes its two steps", "ddim|addim" },
     { "weight", FEW_OPT_CHOICE, offsetof(struct options, weight), "trunc", 0, 0,
       "weight of a time: max(1, SNR); SNR + 1, the error of v; or one", "trunc|snr+1|one" },
     { "clip", FEW_OPT_BOOL, offsetof(struct options, clip), "true", 0, 0,
@@ -191,7 +191,8 @@ static void draw(const few_method_ctx *c, int64_t step, int64_t index, double *v
 {
     const struct options *o = c->options;
     const few_schedule *sch = &c->spec->schedule;
-    const int n = phase(c, step).student_steps;
+    const few_phase is = phase(c, step);
+    const int n = is.student_steps;
     const int i = (int)few_random_below(c->seed, FEW_RNG_TIME, (uint32_t)step, (uint32_t)index, 0,
                                         (uint32_t)n);
     const double t = (double)(i + 1) / n, t_m = (double)(2 * i + 1) / (2 * n), t_s = (double)i / n;
@@ -214,6 +215,9 @@ static void draw(const few_method_ctx *c, int64_t step, int64_t index, double *v
     v[MINUS] = -1;
     fill_added(a, m, first.D, &v[E1_Z]);
     fill_added(m, s, second.D, &v[E2_Z]);
+    if (is.index >
+        0) /* a student's steps end where they should: added again, noise would pile up */
+        v[E1_XVAR] = v[E2_XVAR] = 0;
     v[CARRY_E1] = last ? 0 : second.r / D;
     v[CARRY_E2] = last ? 0 : 1 / D;
     v[WEIGHT] = few_loss_weight(o->weight, a.alpha, a.sigma);

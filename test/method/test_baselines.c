@@ -30,7 +30,7 @@ static double pd_loss(rig *r, int i)
               at = (int)few_random_below(r->ctx.seed, FEW_RNG_TIME, (uint32_t)r->step, (uint32_t)i,
                                          0, (uint32_t)n);
     const double t = (at + 1.0) / n, m = t - 0.5 / n, to = t - 1.0 / n;
-    const bool addim = !strcmp(setting(r, "teacher_step"), "addim");
+    const bool addim = !strcmp(setting(r, "teacher_step"), "addim") && p.index == 0;
     double a, sig, b, sig_b, eps[D], z[D], x1[D], x2[D], z_m[D], z_s[D], x_hat[D], u[D];
     oracle_path(s, t, &a, &sig);
     oracle_path(s, at ? to : 0, &b, &sig_b);
