@@ -50,6 +50,31 @@ static void karras_table(void **state)
     few_net_free(&n);
 }
 
+/* Equal in time, and equal in log SNR: from one end of the schedule to the other. */
+static void grids_are_equal_in_what_they_say(void **state)
+{
+    (void)state;
+    enum { STEPS = 7 };
+    few_net n;
+    make(&n, point, "15");
+    for (int log = 0; log < 2; log++) {
+        chain c = { .spec = &n.spec };
+        chain_open(&c, "ddim", log ? "grid=log_snr" : "grid=time");
+        for (int k = 0; k < STEPS; k++) {
+            const few_sampler_step s = few_sampler_step_of(c.sampler, &n.spec, c.options, k, STEPS);
+            const double t[] = { s.t, s.s };
+            for (int j = 0; j < 2; j++) {
+                const double way = (double)(k + j) / STEPS,
+                             at = log ? (few_schedule_log_snr(&n.spec.schedule, t[j]) + 15) / 30
+                                      : 1 - t[j];
+                assert_true(fabs(at - way) < 1e-9);
+            }
+        }
+        chain_close(&c);
+    }
+    few_net_free(&n);
+}
+
 /* Points at noise 5, and where the probability flow takes them at noise 0.5. */
 enum { ALL = 16 };
 struct flow {
@@ -397,6 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(karras_table),
+        cmocka_unit_test(grids_are_equal_in_what_they_say),
         cmocka_unit_test(orders),
         cmocka_unit_test(vectors),
         cmocka_unit_test(gaussians_are_reached),
