@@ -22,6 +22,20 @@ static const few_option table[] = {
     { .name = NULL },
 };
 
+/* beta grows without bound where alpha goes to 0. */
+#define MOST_NOISE_OF_VP 100
+
+static few_status check(const few_spec *spec, const void *options, int steps, few_strbuf *warning,
+                        few_error *err)
+{
+    const struct options *o = options;
+    FEW_TRY(few_path_check(spec, options, steps, warning, err));
+    if (!strcmp(o->form, "vp") && few_grid_point(&o->grid, spec, 0, steps).noise > MOST_NOISE_OF_VP)
+        few_strbuf_addf(warning, "form=vp takes steps that are too large where there is hardly any "
+                                 "signal; grid=karras begins below it");
+    return FEW_OK;
+}
+
 static void step(const few_spec *spec, const void *options, int k, int n, few_sampler_step *out)
 {
     const struct options *o = options;
@@ -53,6 +67,6 @@ const few_sampler few_sampler_sde = {
     .order = 1,
     .default_steps = 512,
     .needs = few_needs_noise,
-    .check = few_path_check,
+    .check = check,
     .step = step,
 };

@@ -49,6 +49,36 @@ static void wrong_grids(void **state)
     few_net_free(&n);
 }
 
+/* Where hardly any signal is left the preserving form is warned of, not refused. */
+static void large_steps_are_warned_of(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *setting;
+        bool warned;
+    } rows[] = {
+        { "form=vp", false },
+        { "form=vp grid=time", true },
+        { "form=vp grid=log_snr", true },
+        { "form=vp grid=list times=0.9,0.5,0.2,0.1", false },
+        { "form=ve grid=time", false },
+    };
+    few_net n;
+    make(&n, point, "15");
+    for (size_t k = 0; k < FEW_COUNT(rows); k++) {
+        few_error err = { 0 };
+        few_strbuf said;
+        chain c = { .spec = &n.spec };
+        few_strbuf_init(&said);
+        chain_open(&c, "sde", rows[k].setting);
+        expect(c.sampler->check(&n.spec, c.options, 4, &said, &err), FEW_OK, &err, "");
+        assert_int_equal(said.n && strstr(said.s, "grid=karras"), rows[k].warned);
+        few_strbuf_free(&said);
+        chain_close(&c);
+    }
+    few_net_free(&n);
+}
+
 static void a_table_is_needed(void **state)
 {
     (void)state;
@@ -281,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_grids),
+        cmocka_unit_test(large_steps_are_warned_of),
         cmocka_unit_test(a_table_is_needed),
         cmocka_unit_test(students_are_for_their_samplers),
         cmocka_unit_test(the_way_out_is_named),
